@@ -1,0 +1,1 @@
+"""The ground floor: the program, its primitives' record, its checks and its errors. Imports no JAX."""

@@ -1,0 +1,64 @@
+"""Every exception gradlab raises, each also the nearest built-in.
+
+A message says what was needed, what came, and what to write instead; `at` adds the user's own line.
+"""
+
+from __future__ import annotations
+
+
+class GradlabError(Exception):
+    """The root of every error raised on a user's mistake."""
+
+    def at(self, line: str | None) -> GradlabError:
+        """The same error with the user's source line appended, once."""
+        if line and self.args and isinstance(self.args[0], str) and "\n  at " not in self.args[0]:
+            self.args = (f"{self.args[0]}\n  at {line}", *self.args[1:])
+        return self
+
+
+class ShapeError(GradlabError, ValueError):
+    """Operands whose shapes do not fit together."""
+
+
+class DTypeError(GradlabError, TypeError):
+    """An operand or argument of a dtype the operation is not defined for."""
+
+
+class ArgumentError(GradlabError, ValueError):
+    """An argument of a transformation (argnums, in_axes, mode, ...) that names nothing or fits nothing."""
+
+
+class StructureError(GradlabError, TypeError):
+    """Pytrees that should have the same structure and do not, or leaves that are no arrays."""
+
+
+class NonScalarError(GradlabError, TypeError):
+    """`grad` of a function whose result is not a single real number."""
+
+
+class ConcretizationError(GradlabError, TypeError):
+    """Python asked for the value of a tracer that has none (under jit or vmap)."""
+
+
+class EscapedTracerError(GradlabError, RuntimeError):
+    """A tracer used after the trace that made it had ended."""
+
+
+class ItemAssignmentError(GradlabError, TypeError):
+    """`x[i] = v` where it cannot be honoured."""
+
+
+class ConversionError(GradlabError, TypeError):
+    """A function outside gradlab was handed a tracer it cannot take."""
+
+
+class IndexingError(GradlabError, IndexError):
+    """An index that does not fit the array it indexes."""
+
+
+class MissingRuleError(GradlabError, NotImplementedError):
+    """A primitive refuses the transformation asked of it; the message is its reason."""
+
+
+class InvalidGraphError(GradlabError, AssertionError):
+    """gradlab broke its own promise: a graph is malformed. Please report it."""

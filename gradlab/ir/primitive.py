@@ -1,0 +1,81 @@
+"""One frozen record per primitive: all that is known about it, every slot filled, and the registry of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import MissingRuleError
+from .graph import Aval
+
+REGISTRY: dict[str, Primitive] = {}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Stands in a slot for a rule that does not exist, and says why. Calling it raises the reason."""
+
+    why: str
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        raise MissingRuleError(self.why)
+
+
+class Text(str):
+    """The text of an operand as it reaches `emit`: an expression, with the `aval` it evaluates to.
+
+    `bare` marks a literal printed as a plain Python number, whose dtype the other operands decide.
+    """
+
+    __slots__ = ("aval",)
+    aval: Aval
+
+    def __new__(cls, text: str, aval: Aval) -> Text:
+        self = super().__new__(cls, text)
+        self.aval = aval
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """The record. Signatures of the slots, with `xs` the operands (tracers or literals) and `**params` the parameters:
+
+    * `infer(*avals, **params) -> tuple[Aval, ...]`: types of the results; raises ShapeError or DTypeError.
+    * `emit(*texts, **params) -> str`: the jax.numpy expression; each text is a `Text` that knows its aval.
+    * `jvp(xs, tangents, **params) -> (outs, out_tangents)`: None is a structural zero, in and out.
+    * `transpose(cts, active, *xs, **params) -> one cotangent per operand`: for active operands, on which the result
+      depends linearly; an active x is only a variable (shape and dtype, no value). None is a structural zero.
+    * `batch(xs, dims, **params) -> (outs, out_dims)`: `dims[i]` is the batched axis of `xs[i]` or None.
+
+    `scalars` says that the operation is elementwise: `emit` may be handed literals as plain numbers, and operands that
+    broadcast. `commutes`: the operands may be swapped. `fold(*numbers, **params)` is the one number that fills the result
+    when each operand is filled with one number (NumPy scalars of the right dtype), or None where there is no such number.
+    A primitive that carries programs names the parameters that hold them in `graphs`, and has two more rules:
+    `split(xs, unknown, **params)` and `expand(xs, **params) -> outs`, its meaning in simpler equations.
+    """
+
+    name: str
+    infer: Callable[..., tuple[Aval, ...]]
+    emit: Callable[..., str]
+    jvp: Callable[..., tuple[tuple, tuple]]
+    transpose: Callable[..., tuple]
+    batch: Callable[..., tuple[tuple, tuple]]
+    scalars: bool = field(default=False, kw_only=True)
+    commutes: bool = field(default=False, kw_only=True)
+    fold: Callable[..., Any] | None = field(default=None, kw_only=True)
+    graphs: tuple[str, ...] = field(default=(), kw_only=True)
+    split: Callable[..., Any] | None = field(default=None, kw_only=True)
+    expand: Callable[..., tuple] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"a primitive's name must be an identifier, got {self.name!r}")
+        if self.name in REGISTRY:
+            raise ValueError(f"primitive {self.name!r} is defined twice")
+        if bool(self.graphs) != (self.expand is not None):
+            raise TypeError(f"{self.name}: a primitive that carries graphs needs `expand`, and only such a one has it")
+        REGISTRY[self.name] = self
+
+    def __repr__(self) -> str:
+        return self.name

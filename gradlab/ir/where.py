@@ -1,0 +1,86 @@
+"""The user's source line of an equation, kept as (code object, instruction) and read only when somebody looks."""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import sys
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import NamedTuple
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+class _Internal(dict):
+    """filename -> is it gradlab's own? Filled as files are met."""
+
+    def __missing__(self, filename: str) -> bool:
+        inside = filename.startswith(PACKAGE) or filename.startswith("<gradlab")
+        self[filename] = inside
+        return inside
+
+
+INTERNAL = _Internal()
+
+
+class Where(NamedTuple):
+    """A place in the user's code: `line` is the text, `str()` is `file:line: text`."""
+
+    code: CodeType
+    lasti: int
+
+    @property
+    def lineno(self) -> int:
+        line = self.code.co_firstlineno
+        for start, end, number in self.code.co_lines():
+            if start <= self.lasti < end and number is not None:
+                return number
+        return line
+
+    @property
+    def text(self) -> str:
+        return linecache.getline(self.code.co_filename, self.lineno).strip()
+
+    @property
+    def assigned(self) -> str | None:
+        """The local variable this instruction's result is stored in, where that is the next thing the code does."""
+        return _assigned_names(self.code).get(self.lasti)
+
+    def __str__(self) -> str:
+        text = self.text
+        place = f"{self.code.co_filename}:{self.lineno} in {self.code.co_name}"
+        return f"{place}: {text}" if text else place
+
+
+_assigned: dict[int, tuple[CodeType, dict[int, str]]] = {}
+
+
+def _assigned_names(code: CodeType) -> dict[int, str]:
+    known = _assigned.get(id(code))
+    if known is not None and known[0] is code:
+        return known[1]
+    names: dict[int, str] = {}
+    previous: int | None = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("STORE_FAST", "STORE_NAME", "STORE_DEREF") and previous is not None:
+            names[previous] = str(instruction.argval)
+        previous = instruction.offset
+    if len(_assigned) > 1000:
+        _assigned.clear()
+    _assigned[id(code)] = (code, names)
+    return names
+
+
+def user_frame(depth: int = 1) -> FrameType | None:
+    """The innermost frame that is not gradlab's own."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None and INTERNAL[frame.f_code.co_filename]:
+        frame = frame.f_back
+    return frame
+
+
+def here() -> Where | None:
+    """The user's line that is running now."""
+    frame = user_frame(2)
+    return None if frame is None else Where(frame.f_code, frame.f_lasti)

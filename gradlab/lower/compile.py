@@ -1,0 +1,101 @@
+"""Text to executable: `exec` of exactly the text `emit` wrote, under `jax.jit`; and the bounded cache of executables."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..ir.graph import Graph
+from .emit import emit
+
+_serial = itertools.count()
+
+
+class Executable:
+    """A graph, its source, the Python function made of it (`fn`), and that function under `jax.jit` (`jitted`)."""
+
+    def __init__(self, graph: Graph, name: str = "f"):
+        self.graph = graph
+        self.name = name
+        self.text = emit(graph, name)
+        self.fn = load(self.text, name)
+
+    @cached_property
+    def jitted(self) -> Callable[..., tuple]:
+        STATS["compiles"] += 1
+        return jax.jit(self.fn)
+
+
+def load(text: str, name: str) -> Callable[..., tuple]:
+    """The function `name` that the source text defines, with only jax in reach."""
+    scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "lax": lax}
+    exec(compile(text, f"<gradlab {next(_serial)}>", "exec"), scope)
+    return scope[name]
+
+
+class CacheInfo(NamedTuple):
+    """What the graph cache has done: look-ups that hit and missed, executables compiled, entries held, and its bound."""
+
+    hits: int
+    misses: int
+    compiles: int
+    currsize: int
+    maxsize: int
+
+
+STATS = {"compiles": 0}  # guarded by the GIL: only ever incremented, and read for display
+
+
+class LRU:
+    """A bounded map that forgets what was used longest ago. Safe to use from several threads."""
+
+    def __init__(self, maxsize: int):
+        self.maxsize = maxsize
+        self.hits = self.misses = 0
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Any:
+        """The value kept for `key`, or None."""
+        with self._lock:
+            found = self._held.get(key)
+            if found is None:
+                self.misses += 1
+            else:
+                self.hits += 1
+                self._held.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, value: Any) -> Any:
+        with self._lock:
+            self._held[key] = value
+            while len(self._held) > self.maxsize:
+                self._held.popitem(last=False)
+        return value
+
+    def clear(self) -> None:
+        with self._lock:
+            self._held.clear()
+            self.hits = self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+SLICES = LRU(256)  # programs that compute a value Python asked for
+
+
+def evaluate(graph: Graph, inputs: Sequence[Any]) -> tuple:
+    """The graph's outputs on concrete inputs, compiled once per structure."""
+    found = SLICES.get(graph)
+    if found is None:
+        found = SLICES.put(graph, Executable(graph))
+    return found.jitted(*inputs)

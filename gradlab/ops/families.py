@@ -1,0 +1,413 @@
+"""Constructors that make a primitive's record from the one or two facts that set it apart from its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import DTypeError, ShapeError
+from ..ir.graph import Aval, Lit, is_inexact
+from ..ir.primitive import Primitive, Refused
+from ..trace.builder import FILL, bind, bind1
+
+BOOL = np.dtype(bool)
+Rule = Callable[..., Any]
+
+
+# -- operands
+
+
+def kind(dtype: np.dtype) -> str:
+    """One letter: b(ool), i(nteger), u(nsigned), f(loating), c(omplex); bfloat16 and float8 are f."""
+    return "f" if dtype.kind == "V" and is_inexact(dtype) else dtype.kind
+
+
+_KIND_NAMES = {"b": "bool", "i": "integer", "u": "unsigned", "f": "floating", "c": "complex"}
+
+
+def require_kind(name: str, aval: Aval, kinds: str) -> None:
+    if kind(aval.dtype) not in kinds:
+        allowed = ", ".join(_KIND_NAMES[k] for k in kinds)
+        raise DTypeError(f"{name} needs a dtype that is {allowed}; got {aval}. Convert it first with .astype(...).")
+
+
+def require_axes(name: str, aval: Aval, axes: Sequence[int]) -> None:
+    if any(not 0 <= a < aval.ndim for a in axes) or len(set(axes)) != len(axes):
+        raise ShapeError(f"{name} needs distinct axes within 0..{aval.ndim - 1} for {aval}, got {tuple(axes)}.")
+
+
+def same_type(name: str, *avals: Aval) -> Aval:
+    """The common aval of operands that must agree; weak only if all are."""
+    first = avals[0]
+    for other in avals[1:]:
+        if other.shape != first.shape or other.dtype != first.dtype:
+            got = ", ".join(map(str, avals))
+            raise ShapeError(
+                f"{name} needs operands of one shape and dtype, got {got}. "
+                "gradlab.numpy broadcasts and promotes; primitives do not."
+            )
+    return Aval(first.shape, first.dtype, all(a.weak for a in avals))
+
+
+def fill(value: bool | int | float | complex, aval: Aval) -> Lit:
+    """The constant array of one number. Its type is never weak."""
+    return Lit(value, Aval(aval.shape, aval.dtype))
+
+
+def zeros_like(x: Any) -> Lit:
+    return fill(False if x.dtype == BOOL else 0.0 if is_inexact(x.dtype) else 0, x.aval)
+
+
+def template(emit: str | Rule) -> Rule:
+    """An emit rule from a format string such as `"jnp.sin({})"`, or the rule itself."""
+    return (lambda *xs, **params: emit.format(*xs)) if isinstance(emit, str) else emit
+
+
+# -- batching
+
+
+def batch_size(xs: Sequence[Any], dims: Sequence[int | None]) -> int:
+    return next(x.shape[d] for x, d in zip(xs, dims, strict=True) if d is not None)
+
+
+def with_axis(x: Any, dim: int | None, to: int, size: int) -> Any:
+    """`x` with its batch axis at `to`: moved there, or made by repetition when it has none."""
+    if dim == to:
+        return x
+    if dim is None:
+        shape = (*x.shape[:to], size, *x.shape[to:])
+        if isinstance(x, Lit):
+            return Lit(x.value, x.aval.reshaped(shape))
+        return _broadcast(x, shape, tuple(i + (i >= to) for i in range(x.ndim)))
+    order = [i for i in range(x.ndim) if i != dim]
+    order.insert(to, dim)
+    return _permute(x, tuple(order))
+
+
+def _broadcast(x: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    return bind1(broadcast_p, x, shape=shape, axes=axes)
+
+
+def _permute(x: Any, order: tuple[int, ...]) -> Any:
+    return bind1(permute_p, x, order=order)
+
+
+def batch_elementwise(prim: Callable[[], Primitive]) -> Rule:
+    """Operands of one shape: give them all the first batched operand's axis."""
+
+    def batch(xs, dims, **params):
+        to = next(d for d in dims if d is not None)
+        size = batch_size(xs, dims)
+        outs = bind(prim(), *(with_axis(x, d, to, size) for x, d in zip(xs, dims, strict=True)), **params)
+        return outs, (to,) * len(outs)
+
+    return batch
+
+
+# -- families
+
+
+def mul_sum(pairs: Sequence[tuple[Any, Any]]) -> Any:
+    """Σ coefficient · tangent over the pairs whose tangent is not a structural zero; None if none is left.
+
+    A coefficient of None is a zero, of 1 or -1 a plain sum or difference.
+    """
+    total = None
+    for coefficient, tangent in pairs:
+        if tangent is None or coefficient is None:
+            continue
+        if coefficient is MINUS_ONE:
+            total = bind1(neg_p, tangent) if total is None else bind1(sub_p, total, tangent)
+            continue
+        term = tangent if coefficient is ONE else bind1(mul_p, coefficient, tangent)
+        total = term if total is None else bind1(add_p, total, term)
+    return total
+
+
+ONE, MINUS_ONE = "one", "minus one"
+
+
+def elementwise(
+    name: str,
+    emit: str | Rule,
+    partials: Sequence[Rule | str | None] | Refused,
+    kinds: str = "fc",
+    commutes: bool = False,
+    transpose: Rule | Refused | None = None,
+    fold: Rule | None = None,
+) -> Primitive:
+    """y[i] = f(x[i], ...): operands and result of one shape and dtype.
+
+    **Arguments:** `partials`: per operand the rule `(out, *xs) -> ∂f/∂x` (a tracer), ONE or MINUS_ONE where it is
+    constant, None where it is zero everywhere. `kinds`: dtypes allowed, letters of b i u f c. `transpose`: only for a
+    function that is linear in some operand.
+    """
+
+    def infer(*xs: Aval, **params: Any) -> tuple[Aval]:
+        require_kind(name, xs[0], kinds)
+        return (same_type(name, *xs),)
+
+    def jvp(xs, tangents, **params):
+        out = bind1(prim, *xs, **params)
+        if isinstance(partials, Refused):
+            return partials()
+        pairs = []
+        for partial, tangent in zip(partials, tangents, strict=True):
+            live = tangent is not None and partial is not None
+            pairs.append((partial(out, *xs, **params) if live and callable(partial) else partial, tangent))
+        return (out,), (mul_sum(pairs),)
+
+    prim = Primitive(
+        name=name,
+        infer=infer,
+        emit=template(emit),
+        jvp=jvp,
+        transpose=transpose or Refused(f"{name} is not linear; only linear equations are transposed"),
+        batch=batch_elementwise(lambda: prim),
+        scalars=True,
+        commutes=commutes,
+        fold=fold,
+    )
+    return prim
+
+
+def unary_linear(
+    name: str, emit: str | Rule, infer: Rule, transpose: Rule, fold: Rule | None = None
+) -> Primitive:
+    """y[i] = A x[i] with A linear (over the reals), shape kept: neg, conj, real, imag, convert."""
+    prim = Primitive(
+        name=name,
+        infer=infer,
+        emit=template(emit),
+        jvp=lambda xs, ts, **params: (bind(prim, *xs, **params), bind(prim, *ts, **params)),
+        transpose=transpose,
+        batch=lambda xs, dims, **params: (bind(prim, *xs, **params), dims),
+        scalars=True,
+        fold=fold,
+    )
+    return prim
+
+
+def no_derivative(name: str, infer: Rule, emit: str | Rule, batch: Rule | None = None, scalars: bool = True) -> Primitive:
+    """A function that is constant almost everywhere, or whose result is boolean or integer: its tangent is zero."""
+
+    def jvp(xs, tangents, **params):
+        outs = bind(prim, *xs, **params)
+        return outs, (None,) * len(outs)
+
+    prim = Primitive(
+        name=name,
+        infer=infer,
+        emit=template(emit),
+        jvp=jvp,
+        transpose=Refused(f"{name} has no derivative, so it never stands in a linear program"),
+        batch=batch or batch_elementwise(lambda: prim),
+        scalars=scalars,
+    )
+    return prim
+
+
+def comparison(name: str, emit: str, kinds: str = "biufc", commutes: bool = False) -> Primitive:
+    """bool[i] = x[i] ⋛ y[i]."""
+
+    def infer(x: Aval, y: Aval) -> tuple[Aval]:
+        require_kind(name, x, kinds)
+        return (Aval(same_type(name, x, y).shape, BOOL),)
+
+    return no_derivative(name, infer, emit)
+
+
+def moves_data(name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule) -> Primitive:
+    """Linear in its one operand and only moves, repeats or drops its elements; any dtype."""
+    prim = Primitive(
+        name=name,
+        infer=infer,
+        emit=emit,
+        jvp=lambda xs, ts, **params: (bind(prim, *xs, **params), bind(prim, *ts, **params)),
+        transpose=transpose,
+        batch=batch,
+        fold=lambda x, **params: x,
+    )
+    return prim
+
+
+def reduced(aval: Aval, axes: Sequence[int]) -> Aval:
+    return aval.reshaped(n for i, n in enumerate(aval.shape) if i not in axes)
+
+
+def reduction(name: str, emit: str | Rule, jvp: Rule, transpose: Rule | Refused, kinds: str, result: Any = None) -> Primitive:
+    """y = reduce(x) over the static `axes`, which disappear; `result` is the dtype of y where it is not x's."""
+
+    def infer(x: Aval, *, axes: tuple[int, ...]) -> tuple[Aval]:
+        require_kind(name, x, kinds)
+        require_axes(name, x, axes)
+        out = reduced(x, axes)
+        return (out if result is None else out.retyped(result),)
+
+    def batch(xs, dims, *, axes):
+        (x,), (dim,) = xs, dims
+        moved = tuple(a + (a >= dim) for a in axes)
+        return bind(prim, x, axes=moved), (dim - sum(a < dim for a in moved),)
+
+    prim = Primitive(
+        name=name,
+        infer=infer,
+        emit=emit if callable(emit) else (lambda x, *, axes: emit.format(x, axes_text(x, axes))),
+        jvp=jvp,
+        transpose=transpose,
+        batch=batch,
+    )
+    return prim
+
+
+def axes_text(x: Any, axes: Sequence[int]) -> str:
+    """`axis=0`, `axis=(0, 2)`, or `axis=None` for all of x's axes."""
+    if len(axes) == len(x.aval.shape):
+        return "axis=None"
+    return f"axis={axes[0]}" if len(axes) == 1 else f"axis={tuple(axes)}"
+
+
+# The five primitives that rules of every family are made of. Their own rules mention each other, so they stand here.
+
+
+def _broadcast_infer(x: Aval, *, shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Aval]:
+    fits = len(axes) == x.ndim and all(0 <= a < len(shape) and n in (1, shape[a]) for n, a in zip(x.shape, axes, strict=True))
+    if not fits or any(a >= b for a, b in zip(axes, axes[1:], strict=False)):
+        raise ShapeError(f"broadcast cannot put {x} on axes {axes} of shape {shape}: each axis must match or be 1.")
+    return (x.reshaped(shape),)
+
+
+def _broadcast_emit(x, *, shape, axes):
+    if not x.aval.shape:
+        return f"jnp.full({shape}, {x})"
+    if axes == tuple(range(len(shape) - len(axes), len(shape))):
+        return f"jnp.broadcast_to({x}, {shape})"
+    return f"lax.broadcast_in_dim({x}, {shape}, {axes})"
+
+
+def _broadcast_transpose(cts, active, x, *, shape, axes):
+    new = tuple(i for i in range(len(shape)) if i not in axes)
+    grown = tuple(a for a, n in zip(axes, x.shape, strict=True) if n != shape[a])
+    ct = bind1(reduce_sum_p, cts[0], axes=tuple(sorted(new + grown))) if new or grown else cts[0]
+    return (bind1(reshape_p, ct, shape=x.shape) if grown else ct,)
+
+
+def _broadcast_batch(xs, dims, *, shape, axes):
+    (x,), (dim,) = xs, dims
+    x = with_axis(x, dim, 0, x.shape[dim])
+    return bind(broadcast_p, x, shape=(x.shape[0], *shape), axes=(0, *(a + 1 for a in axes))), (0,)
+
+
+broadcast_p = moves_data("broadcast", _broadcast_infer, _broadcast_emit, _broadcast_transpose, _broadcast_batch)
+FILL.append(broadcast_p)
+
+
+def _reshape_infer(x: Aval, *, shape: tuple[int, ...]) -> tuple[Aval]:
+    out = x.reshaped(shape)
+    if out.size != x.size or any(n < 0 for n in shape):
+        raise ShapeError(f"reshape needs as many elements as {x} has ({x.size}), got shape {shape} ({out.size}).")
+    return (out,)
+
+
+def _reshape_batch(xs, dims, *, shape):
+    (x,), (dim,) = xs, dims
+    x = with_axis(x, dim, 0, x.shape[dim])
+    return bind(reshape_p, x, shape=(x.shape[0], *shape)), (0,)
+
+
+reshape_p = moves_data(
+    "reshape",
+    infer=_reshape_infer,
+    emit=lambda x, *, shape: f"jnp.reshape({x}, {shape})",
+    transpose=lambda cts, active, x, *, shape: bind(reshape_p, cts[0], shape=x.shape),
+    batch=_reshape_batch,
+)
+
+
+def _permute_infer(x: Aval, *, order: tuple[int, ...]) -> tuple[Aval]:
+    if sorted(order) != list(range(x.ndim)):
+        raise ShapeError(f"transpose needs an order of the axes 0..{x.ndim - 1} of {x}, got {order}.")
+    return (x.reshaped(x.shape[i] for i in order),)
+
+
+def _permute_batch(xs, dims, *, order):
+    (dim,) = dims
+    moved = (dim, *(i + (i >= dim) for i in order))
+    return bind(permute_p, *xs, order=moved), (0,)
+
+
+permute_p = moves_data(
+    "permute",
+    infer=_permute_infer,
+    emit=lambda x, *, order: f"{x}.T" if order == (1, 0) else f"jnp.transpose({x}, {order})",
+    transpose=lambda cts, active, x, *, order: bind(permute_p, cts[0], order=tuple(int(i) for i in np.argsort(order))),
+    batch=_permute_batch,
+)
+
+
+def _reduce_sum_transpose(cts, active, x, *, axes):
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    return bind(broadcast_p, cts[0], shape=x.shape, axes=kept)
+
+
+def _reduce_sum_emit(x, *, axes):
+    # jax.numpy widens sums of small integers; the IR has made that decision already.
+    narrow = x.aval.dtype.kind in "iu" and x.aval.dtype.itemsize < 8
+    return f"jnp.sum({x}, {axes_text(x, axes)}{f', dtype={x.aval.dtype.name!r}' if narrow else ''})"
+
+
+reduce_sum_p = reduction(
+    "reduce_sum",
+    emit=_reduce_sum_emit,
+    jvp=lambda xs, ts, *, axes: (bind(reduce_sum_p, *xs, axes=axes), bind(reduce_sum_p, *ts, axes=axes)),
+    transpose=_reduce_sum_transpose,
+    kinds="iufc",
+)
+
+add_p = elementwise(
+    "add",
+    emit="{} + {}",
+    partials=(ONE, ONE),
+    fold=np.add,
+    kinds="iufc",
+    commutes=True,
+    transpose=lambda cts, active, x, y: tuple(cts[0] if a else None for a in active),
+)
+sub_p = elementwise(
+    "sub",
+    emit="{} - {}",
+    partials=(ONE, MINUS_ONE),
+    fold=np.subtract,
+    kinds="iufc",
+    transpose=lambda cts, active, x, y: (cts[0] if active[0] else None, bind1(neg_p, cts[0]) if active[1] else None),
+)
+mul_p = elementwise(
+    "mul",
+    emit="{} * {}",
+    partials=(lambda out, x, y: y, lambda out, x, y: x),
+    fold=np.multiply,
+    kinds="iufc",
+    commutes=True,
+    transpose=lambda cts, active, x, y: bilinear(cts[0], active, x, y),
+)
+
+
+def _neg_infer(x: Aval) -> tuple[Aval]:
+    require_kind("neg", x, "iufc")
+    return (x,)
+
+
+neg_p = unary_linear(
+    "neg",
+    emit="-{}",
+    infer=_neg_infer,
+    fold=np.negative,
+    transpose=lambda cts, active, x: bind(neg_p, cts[0]),
+)
+
+
+def bilinear(ct: Any, active: Sequence[bool], x: Any, y: Any) -> tuple[Any, Any]:
+    """Cotangents of x·y, linear in one of its operands."""
+    return (bind1(mul_p, ct, y), None) if active[0] else (None, bind1(mul_p, ct, x))

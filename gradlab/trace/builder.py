@@ -1,0 +1,349 @@
+"""`Builder`: equations as they are recorded, hash-consed; closures become captured inputs.
+
+A trace is a list of rows, numbered as they come, one tuple each: `(INPUT, aval)`, `(CAPTURE, aval)`, `(LITERAL, aval)` or
+`(prim, operand numbers, parameter values)`. The rows *are* the structural key of the program with its scalars masked, so
+a program seen before is recognised by one dictionary look-up, before any `Graph` is built.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from sys import _getframe
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import ConversionError, EscapedTracerError, GradlabError
+from ..ir.graph import Aval, Eqn, Graph, Lit, Var, scalar_key
+from ..ir.primitive import Primitive
+from ..ir.where import INTERNAL, Where, here
+from .avals import aval_of, is_jax_tracer
+from .tracer import Tracer, no_value
+
+INPUT, CAPTURE, LITERAL = "input", "capture", "literal"
+
+
+class _Ambient(threading.local):
+    stack: tuple[Builder, ...] = ()
+
+
+AMBIENT = _Ambient()  # per thread; `Builder.__enter__` pushes and `__exit__` restores
+
+_INFERRED: dict[tuple, tuple[Aval, ...]] = {}  # (prim, avals, params) -> infer's answer, which depends on nothing else
+
+
+class Builder:
+    """Records equations. Used as a context: inside it, operations without a tracer operand are recorded here too.
+
+    **Arguments:** `evaluate(graph, inputs) -> values` computes the concrete value of a tracer when Python asks for it.
+    """
+
+    __slots__ = (
+        "captured", "closed", "evaluate", "given", "level", "memo", "n_inputs", "origin", "params", "previous", "rows", "scalars",
+        "snapshots", "values", "where", "wheres",
+    )  # fmt: skip
+
+    def __init__(self, evaluate: Callable[[Graph, list], Sequence] | None = None):
+        self.level = AMBIENT.stack[-1].level + 1 if AMBIENT.stack else 0
+        self.rows: list[tuple] = []
+        self.wheres: list[Where | None] = []
+        self.params: list[dict[str, Any]] = []
+        self.origin: list[int] = []  # value number -> the row that defines it
+        self.memo: dict[Any, Any] = {}
+        self.given: list[tuple[int, Any]] = []
+        self.captured: list[tuple[int, Any]] = []
+        self.snapshots: dict[int, np.ndarray] = {}
+        self.scalars: list[tuple[int, Any]] = []
+        self.values: dict[int, Any] = {}
+        self.n_inputs = 0
+        self.where: Where | None = None
+        self.evaluate = evaluate
+        self.closed = False
+
+    # -- the ambient trace
+
+    def __enter__(self) -> Builder:
+        self.previous = AMBIENT.stack
+        AMBIENT.stack = (*self.previous, self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        AMBIENT.stack = self.previous
+
+    def close(self) -> None:
+        """No more equations: what is used after this has escaped. Breaks the reference cycles with the tracers."""
+        self.closed = True
+        self.memo = {}
+        self.values = {}
+        self.given = []
+        self.evaluate = None
+
+    # -- recording
+
+    def _source(self, kind: str, aval: Aval) -> Tracer:
+        tracer = Tracer(aval, self, len(self.origin))
+        self.origin.append(len(self.rows))
+        self.rows.append((kind, aval))
+        self.wheres.append(None)
+        self.params.append({})
+        return tracer
+
+    def input(self, aval: Aval, value: Any = None) -> Tracer:
+        """One more explicit input; all of them come before anything else is recorded."""
+        tracer = self._source(INPUT, aval)
+        self.n_inputs += 1
+        if value is not None:
+            self.given.append((tracer.id, value))
+        return tracer
+
+    def literal(self, value: bool | int | float | complex, aval: Aval) -> Tracer:
+        """The scalar constant `value` filling `aval`; masked in the rows, its value kept aside in `scalars`."""
+        key = (LITERAL, scalar_key(value), aval)
+        found = self.memo.get(key)
+        if found is None:
+            found = self.memo[key] = self._source(LITERAL, aval)
+            self.scalars.append((found.id, value))
+        return found
+
+    def capture(self, x: Any) -> Tracer:
+        """A value from outside this trace (an outer tracer, a closed-over array) as an extra input."""
+        key = (CAPTURE, id(x))
+        found = self.memo.get(key)
+        if isinstance(x, np.ndarray):
+            # The caller may write into its array while we trace: keep what it held, and tell two contents apart.
+            if found is not None and _same_bytes(self.snapshots[id(x)], x):
+                return found
+            kept = x.copy()
+            self.snapshots[id(x)] = kept
+            self.memo[(CAPTURE, "alive", len(self.captured))] = x
+            found, x = None, kept
+        if found is None:
+            found = self.memo[key] = self._source(CAPTURE, aval_of(x))
+            self.captured.append((found.id, x))
+        return found
+
+    def operand(self, x: Any, like: Aval | None) -> Tracer:
+        """`x` as a value of this trace; a Python scalar takes the shape and dtype of its neighbour."""
+        kind = type(x)
+        if kind is Tracer:
+            if x.builder is self:
+                return x
+            if x.builder.closed or x.builder.level >= self.level:
+                raise escaped(x)
+            return self.capture(x)
+        if kind is Lit:
+            return self.literal(x.value, x.aval)
+        if kind is float or kind is int or kind is bool or kind is complex:
+            return self.literal(x, aval_of(x) if like is None else Aval(like.shape, like.dtype))
+        if isinstance(x, np.generic):
+            return self.literal(x.item(), aval_of(x))
+        return self.capture(x)
+
+    def record(self, prim: Primitive, xs: tuple, params: dict[str, Any]) -> tuple[Tracer, ...]:
+        """The results of `prim(*xs, **params)`: recorded once, however often it is written."""
+        if self.closed:
+            for x in xs:
+                if type(x) is Tracer and x.builder is self:
+                    raise escaped(x)
+            raise EscapedTracerError("an operation was recorded into a trace that had ended")
+        ids = []
+        like = None
+        for x in xs:
+            if type(x) is Tracer and x.builder is self:
+                ids.append(x.id)
+            else:
+                if like is None:
+                    like = next((y.aval for y in xs if type(y) is Tracer or type(y) is Lit), None)
+                ids.append(self.operand(x, like).id)
+        values = tuple(params.values())
+        row = (prim, tuple(ids), values)
+        found = self.memo.get(row)
+        if found is not None:
+            return found
+        rows, origin = self.rows, self.origin
+        avals = tuple([x.aval if type(x) is Tracer else self.aval(i) for x, i in zip(xs, ids)])
+        key = (prim, avals, values)
+        out_avals = _INFERRED.get(key)
+        if out_avals is None:
+            out_avals = self._infer(key, prim, avals, params)
+        where = self.where
+        if where is None:
+            frame = _getframe(1)
+            while INTERNAL[frame.f_code.co_filename]:
+                frame = frame.f_back
+                if frame is None:
+                    break
+            else:
+                where = (frame.f_code, frame.f_lasti)
+        number = len(rows)
+        rows.append(row)
+        self.wheres.append(where)  # type: ignore[arg-type]  # a plain tuple until somebody looks
+        self.params.append(params)
+        outs = []
+        for aval in out_avals:
+            outs.append(Tracer(aval, self, len(origin)))
+            origin.append(number)
+        outs = self.memo[row] = tuple(outs)
+        return outs
+
+    def aval(self, id: int) -> Aval:
+        row = self.rows[self.origin[id]]
+        if len(row) == 2:
+            return row[1]
+        outs = self.memo[row]
+        return outs[id - outs[0].id].aval
+
+    def _infer(self, key: tuple, prim: Primitive, avals: tuple, params: dict[str, Any]) -> tuple[Aval, ...]:
+        try:
+            out_avals = tuple(prim.infer(*avals, **params))
+        except GradlabError as error:
+            where = self.where or here()
+            raise error.at(str(Where(*where)) if where else None) from None
+        if len(_INFERRED) > 100_000:
+            _INFERRED.clear()
+        _INFERRED[key] = out_avals
+        return out_avals
+
+    # -- values
+
+    def value_of(self, tracer: Tracer, wanted_by: str) -> Any:
+        """The concrete value of a tracer: the equations it needs are run once, and their values kept."""
+        if self.closed:
+            raise escaped(tracer)
+        values = self.values
+        for id, x in (*self.given, *self.captured):
+            if id not in values:
+                known = x.value(wanted_by) if type(x) is Tracer else x
+                if not is_jax_tracer(known):
+                    values[id] = known
+        if tracer.id not in values:
+            self._evaluate(tracer, wanted_by)
+        return values[tracer.id]
+
+    def _evaluate(self, tracer: Tracer, wanted_by: str) -> None:
+        wanted, needed, frontier = [tracer.id], set(), {}
+        scalars = dict(self.scalars)
+        while wanted:
+            id = wanted.pop()
+            if id in needed or id in frontier:
+                continue
+            if id in self.values:
+                frontier[id] = self.values[id]
+                continue
+            row = self.rows[self.origin[id]]
+            if row[0] is LITERAL:
+                frontier[id] = None
+            elif len(row) == 2 or self.evaluate is None:
+                where = here()
+                raise no_value(tracer.aval, wanted_by).at(str(where) if where else None)
+            else:
+                needed.update(out.id for out in self.memo[row])
+                wanted.extend(row[1])
+        # Literals come in as run-time scalars, so that a loop which asks every turn compiles once.
+        graph, known = self.slice(sorted(frontier), sorted(needed))
+        inputs = [scalars[id] if id in scalars else self.values[id] for id in known]
+        assert self.evaluate is not None
+        self.values.update(zip(sorted(needed), self.evaluate(graph, inputs), strict=True))
+
+    # -- the result
+
+    def slice(self, known: list[int], needed: list[int]) -> tuple[Graph, list[int]]:
+        """The equations that compute the values `needed` from the values `known`, as a graph, and its inputs' numbers."""
+        var: dict[int, Any] = {}
+        inputs = []
+        fills = []
+        for id in known:
+            aval = self.aval(id)
+            if self.rows[self.origin[id]][0] is LITERAL:
+                inputs.append(Var(aval.reshaped(())))
+                var[id] = _filled(inputs[-1], aval, fills)
+            else:
+                inputs.append(Var(aval))
+                var[id] = inputs[-1]
+        numbers = sorted({self.origin[id] for id in needed})
+        eqns = [*fills, *self._eqns(numbers, var)]
+        return Graph(inputs, eqns, [var[id] for id in needed]), known
+
+    def _eqns(self, numbers: Iterable[int], var: dict[int, Any]) -> list[Eqn]:
+        eqns = []
+        for number in numbers:
+            row = self.rows[number]
+            outs = []
+            for tracer in self.memo[row]:
+                var[tracer.id] = v = Var(tracer.aval)
+                outs.append(v)
+            where = self.wheres[number]
+            where = Where(*where) if where is not None else None
+            eqns.append(Eqn(row[0], tuple([var[i] for i in row[1]]), tuple(outs), self.params[number], where))
+        return eqns
+
+    def graph(
+        self, outputs: Sequence[Tracer | Lit], varying: frozenset[int] = frozenset(), names: Sequence[str] = ()
+    ) -> Graph:
+        """(inputs*, captured*, varying scalars*) -> (outputs*).
+
+        `varying` numbers the entries of `scalars` that become run-time inputs instead of literals.
+        """
+        var: dict[int, Any] = {}
+        inputs = [Var(self.rows[i][1], names[i] if i < len(names) else None) for i in range(self.n_inputs)]
+        var.update(enumerate(inputs))
+        for id, _ in self.captured:
+            var[id] = Var(self.aval(id))
+            inputs.append(var[id])
+        fills: list[Eqn] = []
+        for k, (id, value) in enumerate(self.scalars):
+            aval = self.aval(id)
+            if k in varying:
+                inputs.append(Var(aval.reshaped(())))
+                var[id] = _filled(inputs[-1], aval, fills)
+            else:
+                var[id] = Lit(value, aval)
+        eqns = self._eqns((n for n, row in enumerate(self.rows) if len(row) == 3), var)
+        outs = [Lit(a.value, a.aval) if type(a) is Lit else var[a.id] for a in outputs]  # type: ignore[union-attr]
+        return Graph(inputs, fills + eqns, outs)
+
+
+FILL: list[Primitive] = []  # the broadcast primitive, put here by ops.shape: a scalar made into an array
+
+
+def _filled(scalar: Var, aval: Aval, eqns: list[Eqn]) -> Var:
+    if not aval.shape:
+        return scalar
+    full = Var(aval)
+    eqns.append(Eqn(FILL[0], (scalar,), (full,), {"shape": aval.shape, "axes": ()}))
+    return full
+
+
+def _same_bytes(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and (a.tobytes() == b.tobytes() if a.size else True)
+
+
+def escaped(x: Tracer) -> EscapedTracerError:
+    where = here()
+    return EscapedTracerError(
+        f"a tracer {x.aval} was used outside the function call that made it. It was stored somewhere (a global, an "
+        "attribute, a list) while the function was being read; return it as a result instead"
+        + (f".\n  at {where}" if where else ".")
+    )
+
+
+def bind(prim: Primitive, *xs: Any, **params: Any) -> tuple[Tracer, ...]:
+    """The results of a primitive, recorded in the innermost trace among its operands (the ambient one if there is none).
+
+    A Python scalar among `xs` stands for an array like its neighbours.
+    """
+    builder = None
+    for x in xs:
+        if type(x) is Tracer and (builder is None or x.builder.level > builder.level):
+            builder = x.builder
+    if builder is None:
+        if not AMBIENT.stack:
+            raise ConversionError(f"{prim.name}: no operand is a tracer and no trace is open")
+        builder = AMBIENT.stack[-1]
+    return builder.record(prim, xs, params)
+
+
+def bind1(prim: Primitive, *xs: Any, **params: Any) -> Tracer:
+    """`bind` of a primitive with one result."""
+    return bind(prim, *xs, **params)[0]

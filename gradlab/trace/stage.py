@@ -1,0 +1,53 @@
+"""Staging: a Python function over tracers becomes a `Graph`, and a `Graph` is replayed into the trace at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..ir.errors import InvalidGraphError
+from ..ir.graph import Aval, Graph, Var
+from .builder import Builder
+from .tracer import Tracer
+
+
+def trace_graph(run: Callable[..., Sequence[Any]], avals: Sequence[Aval], names: Sequence[str] = ()) -> Graph:
+    """The graph of `run(builder, *tracers) -> outputs`: a closed program, for transformations (no captures)."""
+    builder = Builder()
+    with builder:
+        inputs = [builder.input(aval) for aval in avals]
+        outputs = run(builder, *inputs)
+    if builder.captured:
+        raise InvalidGraphError("a transformation captured a value from outside the graph it rewrites")
+    graph = builder.graph(outputs, names=names)
+    builder.close()
+    return graph
+
+
+def input_names(graph: Graph) -> list[str]:
+    return [v.name or "" for v in graph.inputs]
+
+
+def inline(graph: Graph, builder: Builder, xs: Sequence[Any]) -> list[Any]:
+    """The outputs of `graph` on the operands `xs`, its equations recorded in `builder` with their own source lines."""
+    env: dict[Var, Any] = dict(zip(graph.inputs, xs, strict=True))
+    record = builder.record
+    kept = builder.where
+    for eqn in graph.eqns:
+        builder.where = eqn.where or kept
+        outs = record(eqn.prim, tuple([env[a] if type(a) is Var else a for a in eqn.inputs]), eqn.params)
+        for v, out in zip(eqn.outputs, outs, strict=True):
+            env[v] = out
+    builder.where = kept
+    return [env[a] if type(a) is Var else a for a in graph.outputs]
+
+
+def innermost(xs: Sequence[Any]) -> Builder | None:
+    """The innermost open trace among the tracers in `xs`."""
+    found: Builder | None = None
+    for x in xs:
+        if type(x) is Tracer and (found is None or x.builder.level > found.level):
+            found = x.builder
+    return found
+
+

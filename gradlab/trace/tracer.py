@@ -1,0 +1,136 @@
+"""`Tracer`: the array a function sees while it is read. Its operators are installed from above (gradlab.numpy)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir.errors import ConcretizationError, ConversionError
+from ..ir.graph import Aval
+from ..ir.where import here
+
+if TYPE_CHECKING:
+    from .builder import Builder
+
+
+class Tracer:
+    """One value of a program being recorded: it knows its shape and dtype, and its value only if the inputs are concrete.
+
+    **Attributes:** `aval`: shape, dtype and weakness; `builder`: the trace it belongs to; `id`: its number there.
+    """
+
+    __slots__ = ("aval", "builder", "id")
+    __array_priority__ = 1000.0
+    __hash__ = None  # type: ignore[assignment]  # == is elementwise, as for any array
+
+    def __init__(self, aval: Aval, builder: Builder, id: int):
+        self.aval = aval
+        self.builder = builder
+        self.id = id
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.aval.shape)
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    @property
+    def weak_type(self) -> bool:
+        return self.aval.weak
+
+    def __repr__(self) -> str:
+        return f"Tracer<{self.aval}>"
+
+    def __len__(self) -> int:
+        if not self.aval.shape:
+            raise TypeError(f"len() of a 0-d array {self.aval}")
+        return self.aval.shape[0]
+
+    def value(self, wanted_by: str) -> Any:
+        """The number behind the tracer, computed from the concrete inputs.
+
+        **Raises:** `ConcretizationError` when an input it depends on has no value (under jit or vmap).
+        """
+        return self.builder.value_of(self, wanted_by)
+
+    def _scalar(self, wanted_by: str) -> Any:
+        if self.aval.shape and self.aval.size != 1:
+            if wanted_by == "bool()":
+                raise ValueError(
+                    f"the truth of an array with more than one element is ambiguous, got {self.aval}. "
+                    "Reduce it with .any() or .all(), or select elementwise with gradlab.numpy.where."
+                )
+            raise TypeError(f"{wanted_by} needs an array of one element, got {self.aval}. Index it or reduce it first.")
+        return np.asarray(self.value(wanted_by)).reshape(())[()]
+
+    def __bool__(self) -> bool:
+        return bool(self._scalar("bool()"))
+
+    def __float__(self) -> float:
+        return float(self._scalar("float()"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("int()"))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar("complex()"))
+
+    def __index__(self) -> int:
+        if self.aval.dtype.kind not in "iu" or self.aval.shape:
+            raise TypeError(f"only integer scalars can be used as an index or a size, got {self.aval}")
+        return int(self._scalar("an index or a size"))
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        value = float(self)
+        return round(value) if ndigits is None else round(value, ndigits)
+
+    def item(self) -> bool | int | float | complex:
+        """The array's one element as a Python scalar."""
+        return self._scalar(".item()").item()
+
+    def tolist(self) -> Any:
+        """The array as nested Python lists."""
+        return np.asarray(self.value(".tolist()")).tolist()
+
+    def __format__(self, spec: str) -> str:
+        if spec and not self.aval.shape:
+            return format(self._scalar("a format specification").item(), spec)
+        return format(repr(self), spec)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise ConversionError(
+            f"a NumPy function was handed a tracer ({self.aval}) it would have to turn into plain numbers, which would "
+            "lose the derivative. Write it with gradlab.numpy (import gradlab.numpy as np), or, for a constant, pass "
+            f"gradlab.stop_gradient(x) through float() or .tolist().\n  at {here()}"
+        )
+
+    def __contains__(self, item: Any) -> bool:
+        raise ConversionError(
+            "`in` would compare values while the program is only being recorded. "
+            f"Write (x == item).any(), which is traced like any other operation.\n  at {here()}"
+        )
+
+
+def no_value(aval: Aval, wanted_by: str) -> ConcretizationError:
+    """The error for a value that does not exist yet, with what to write instead."""
+    instead = {
+        "bool()": "select with gradlab.numpy.where(condition, a, b), "
+        "or mark the argument it depends on with static_argnums",
+        "an index or a size": "sizes and loop bounds must be static: pass the number as a Python int "
+        "(static_argnums under jit), or index with x[i] on the array",
+    }.get(wanted_by, "keep the value as an array, or compute it outside the transformed function")
+    return ConcretizationError(
+        f"{wanted_by} asked for the value of a tracer {aval}, which has none: under jit and vmap a function is read "
+        f"before there are numbers. Instead, {instead}. Eager gradlab.grad/jvp/hessian do give values."
+    )

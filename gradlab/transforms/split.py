@@ -1,0 +1,87 @@
+"""Partial evaluation: what can be computed from the known inputs alone, and what has to wait for the unknown ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..ir.graph import Atom, Eqn, Graph, Var
+
+
+class Split(NamedTuple):
+    """`known`: (k*) -> (known y*, residuals*); `unknown`: (residuals*, u*) -> (unknown y*)."""
+
+    known: Graph
+    unknown: Graph
+    out_unknown: tuple[bool, ...]
+    n_residuals: int
+
+
+def live_eqns(eqns: Sequence[Eqn], outputs: Sequence[Atom]) -> list[Eqn]:
+    """The equations on which the outputs depend, in order."""
+    live = {a for a in outputs if isinstance(a, Var)}
+    kept = []
+    for eqn in reversed(eqns):
+        if not live.isdisjoint(eqn.outputs):
+            kept.append(eqn)
+            live.update(a for a in eqn.inputs if isinstance(a, Var))
+    return kept[::-1]
+
+
+def split_graph(graph: Graph, unknown: Sequence[bool]) -> Split:
+    """(k*, u*) -> (y*) becomes known: (k*) -> (y*, residuals*) and unknown: (residuals*, u*) -> (y*).
+
+    **Arguments:** `unknown`: which inputs are u. An output that depends on no unknown input is known. The residuals are
+    the known values the unknown part reads; values that only stretch a smaller one are stretched again instead.
+    """
+    waiting = {v for v, u in zip(graph.inputs, unknown, strict=True) if u}
+    early: list[Eqn] = []
+    late: list[Eqn] = []
+    for eqn in graph.eqns:
+        if waiting.isdisjoint(a for a in eqn.inputs if type(a) is Var):
+            early.append(eqn)
+        elif eqn.prim.split is not None:
+            mask = [type(a) is Var and a in waiting for a in eqn.inputs]
+            known_eqns, unknown_eqns = eqn.prim.split(eqn, mask)
+            early += known_eqns
+            late += unknown_eqns
+            for e in unknown_eqns:
+                waiting.update(e.outputs)
+        else:
+            late.append(eqn)
+            waiting.update(eqn.outputs)
+    out_unknown = tuple(type(a) is Var and a in waiting for a in graph.outputs)
+    late_outs = [a for a, u in zip(graph.outputs, out_unknown, strict=True) if u]
+    late = live_eqns(late, late_outs)
+    stretched = {eqn.outputs[0]: eqn for eqn in early if _stretches(eqn)}
+    residuals: dict[Var, None] = {}
+    again: dict[Var, Eqn] = {}
+
+    def need(atom: Atom) -> None:
+        if type(atom) is not Var or atom in made or atom in again:
+            return
+        eqn = stretched.get(atom)
+        if eqn is None:
+            residuals[atom] = None
+        else:
+            need(eqn.inputs[0])
+            again[atom] = eqn
+
+    made = set(waiting)
+    for atom in [*(a for eqn in late for a in eqn.inputs), *late_outs]:
+        need(atom)
+    known_outs = [a for a, u in zip(graph.outputs, out_unknown, strict=True) if not u]
+    known_ins = [v for v, u in zip(graph.inputs, unknown, strict=True) if not u]
+    unknown_ins = [v for v, u in zip(graph.inputs, unknown, strict=True) if u]
+    outs = [*known_outs, *residuals]
+    return Split(
+        Graph(known_ins, live_eqns(early, outs), outs),
+        Graph([*residuals, *unknown_ins], [*again.values(), *late], late_outs),
+        out_unknown,
+        len(residuals),
+    )
+
+
+def _stretches(eqn: Eqn) -> bool:
+    """One operand, and a result larger than it: cheaper to make again than to keep."""
+    return len(eqn.inputs) == len(eqn.outputs) == 1 and eqn.outputs[0].aval.size > eqn.inputs[0].aval.size

@@ -18,7 +18,6 @@ from ..ir.primitive import Text
 from ..ops.families import broadcast_p
 
 MODULES = ("jax", "jnp", "lax", "np")
-HEADER = "import jax\nimport jax.numpy as jnp\nfrom jax import lax\n"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}\Z")
 
 
@@ -67,6 +66,21 @@ def emit(graph: Graph, name: str = "f") -> str:
     outs = [full_text(a) if type(a) is Lit else Text(local[a], a.aval) for a in graph.outputs]  # type: ignore[index]
     lines.append(f"    return ({', '.join(outs)}{',' if len(outs) == 1 else ''})")
     return "\n".join(lines) + "\n"
+
+
+def module_text(graph: Graph, name: str = "f") -> str:
+    """The graph as a module of its own: imports, the function, and the shapes it was read for."""
+    text = emit(graph, name)
+    head, body = text.split("\n", 1)
+    used = [
+        line
+        for line, word in (("import jax", "jax."), ("import jax.numpy as jnp", "jnp."), ("from jax import lax", "lax."))
+        if re.search(rf"(?<![A-Za-z0-9_.]){re.escape(word)}", body)
+    ]
+    takes = ", ".join(str(a) for a in graph.in_avals)
+    gives = ", ".join(str(a) for a in graph.out_avals)
+    gap = "\n".join(used) + "\n\n\n" if used else ""
+    return f"{gap}{head}\n    # {takes} -> {gives}\n{body}"
 
 
 def _expression(eqn: Eqn, local: dict[Var, str], implicit: dict[Var, Atom]) -> str:

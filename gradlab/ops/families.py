@@ -38,6 +38,14 @@ def require_axes(name: str, aval: Aval, axes: Sequence[int]) -> None:
         raise ShapeError(f"{name} needs distinct axes within 0..{aval.ndim - 1} for {aval}, got {tuple(axes)}.")
 
 
+def require_elements(name: str, aval: Aval, axes: Sequence[int]) -> None:
+    if any(aval.shape[a] == 0 for a in axes):
+        raise ShapeError(
+            f"{name} of no elements does not exist: {aval} is empty along an axis of {tuple(axes)}. "
+            "Concatenate a starting value to it (numpy's initial=)."
+        )
+
+
 def same_type(name: str, *avals: Aval) -> Aval:
     """The common aval of operands that must agree; weak only if all are."""
     first = avals[0]
@@ -63,6 +71,11 @@ def zeros_like(x: Any) -> Lit:
 def template(emit: str | Rule) -> Rule:
     """An emit rule from a format string such as `"jnp.sin({})"`, or the rule itself."""
     return (lambda *xs, **params: emit.format(*xs)) if isinstance(emit, str) else emit
+
+
+def dtype_text(dtype: np.dtype) -> str:
+    """A dtype as an expression in emitted code: `jnp.float32`."""
+    return "jnp.bool_" if dtype.kind == "b" else f"jnp.{dtype.name}"
 
 
 # -- batching
@@ -132,27 +145,31 @@ ONE, MINUS_ONE = "one", "minus one"
 def elementwise(
     name: str,
     emit: str | Rule,
-    partials: Sequence[Rule | str | None] | Refused,
+    partials: Sequence[Rule | str | Refused | None] = (),
     kinds: str = "fc",
     commutes: bool = False,
     transpose: Rule | Refused | None = None,
     fold: Rule | None = None,
+    scalars: bool = True,
+    infer: Rule | None = None,
+    jvp: Rule | None = None,
 ) -> Primitive:
     """y[i] = f(x[i], ...): operands and result of one shape and dtype.
 
     **Arguments:** `partials`: per operand the rule `(out, *xs) -> ∂f/∂x` (a tracer), ONE or MINUS_ONE where it is
-    constant, None where it is zero everywhere. `kinds`: dtypes allowed, letters of b i u f c. `transpose`: only for a
-    function that is linear in some operand.
+    constant, None where it is zero everywhere, Refused where none is known. `kinds`: dtypes allowed, letters of
+    b i u f c. `transpose`: only for a function that is linear in some operand. `scalars`: whether `emit` takes literals
+    as plain numbers (a lax function does not). `infer`, `jvp`: whole rules, where kinds or partials do not say enough.
     """
+    if not partials and jvp is None:
+        raise TypeError(f"{name} needs its partials, or a jvp")
 
-    def infer(*xs: Aval, **params: Any) -> tuple[Aval]:
+    def check_kinds(*xs: Aval, **params: Any) -> tuple[Aval]:
         require_kind(name, xs[0], kinds)
         return (same_type(name, *xs),)
 
-    def jvp(xs, tangents, **params):
+    def combine(xs, tangents, **params):
         out = bind1(prim, *xs, **params)
-        if isinstance(partials, Refused):
-            return partials()
         pairs = []
         for partial, tangent in zip(partials, tangents, strict=True):
             live = tangent is not None and partial is not None
@@ -161,12 +178,12 @@ def elementwise(
 
     prim = Primitive(
         name=name,
-        infer=infer,
+        infer=infer or check_kinds,
         emit=template(emit),
-        jvp=jvp,
+        jvp=jvp or combine,
         transpose=transpose or Refused(f"{name} is not linear; only linear equations are transposed"),
         batch=batch_elementwise(lambda: prim),
-        scalars=True,
+        scalars=scalars,
         commutes=commutes,
         fold=fold,
     )
@@ -190,7 +207,15 @@ def unary_linear(
     return prim
 
 
-def no_derivative(name: str, infer: Rule, emit: str | Rule, batch: Rule | None = None, scalars: bool = True) -> Primitive:
+def no_derivative(
+    name: str,
+    infer: Rule,
+    emit: str | Rule,
+    batch: Rule | None = None,
+    scalars: bool = True,
+    commutes: bool = False,
+    fold: Rule | None = None,
+) -> Primitive:
     """A function that is constant almost everywhere, or whose result is boolean or integer: its tangent is zero."""
 
     def jvp(xs, tangents, **params):
@@ -205,6 +230,8 @@ def no_derivative(name: str, infer: Rule, emit: str | Rule, batch: Rule | None =
         transpose=Refused(f"{name} has no derivative, so it never stands in a linear program"),
         batch=batch or batch_elementwise(lambda: prim),
         scalars=scalars,
+        commutes=commutes,
+        fold=fold,
     )
     return prim
 
@@ -216,7 +243,7 @@ def comparison(name: str, emit: str, kinds: str = "biufc", commutes: bool = Fals
         require_kind(name, x, kinds)
         return (Aval(same_type(name, x, y).shape, BOOL),)
 
-    return no_derivative(name, infer, emit)
+    return no_derivative(name, infer, emit, commutes=commutes)
 
 
 def moves_data(name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule) -> Primitive:
@@ -237,14 +264,22 @@ def reduced(aval: Aval, axes: Sequence[int]) -> Aval:
     return aval.reshaped(n for i, n in enumerate(aval.shape) if i not in axes)
 
 
-def reduction(name: str, emit: str | Rule, jvp: Rule, transpose: Rule | Refused, kinds: str, result: Any = None) -> Primitive:
-    """y = reduce(x) over the static `axes`, which disappear; `result` is the dtype of y where it is not x's."""
+def reduction(
+    name: str,
+    emit: str | Rule,
+    jvp: Rule,
+    transpose: Rule | Refused,
+    kinds: str,
+    empty: bool = True,
+) -> Primitive:
+    """y = reduce(x) over the static `axes`, which disappear; `empty`: whether the reduction of no elements exists."""
 
     def infer(x: Aval, *, axes: tuple[int, ...]) -> tuple[Aval]:
         require_kind(name, x, kinds)
         require_axes(name, x, axes)
-        out = reduced(x, axes)
-        return (out if result is None else out.retyped(result),)
+        if not empty:
+            require_elements(name, x, axes)
+        return (reduced(x, axes),)
 
     def batch(xs, dims, *, axes):
         (x,), (dim,) = xs, dims

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir.errors import DTypeError, StructureError
 from ..ir.graph import Aval
+from .tracer import Tracer
 
 _PYTHON = {bool: "bool", int: "int", float: "float", complex: "complex"}
 
@@ -46,11 +47,13 @@ def canonical_dtype(dtype: Any) -> np.dtype:
 
 
 def aval_of(x: Any) -> Aval:
-    """The aval of a Python scalar, a NumPy or JAX array, or a JAX tracer.
+    """The aval of a Python scalar, a NumPy or JAX array, or a tracer (ours or JAX's).
 
     **Raises:** `StructureError` if it is none of these; `DTypeError` for a dtype no accelerator has.
     """
     kind = type(x)
+    if kind is Tracer:
+        return x.aval
     if kind in _PYTHON:
         return _SCALARS[x64(), kind]
     if isinstance(x, jax.Array):

@@ -161,30 +161,59 @@ class Builder:
         found = self.memo.get(row)
         if found is not None:
             return found
-        rows, origin = self.rows, self.origin
         avals = tuple([x.aval if type(x) is Tracer else self.aval(i) for x, i in zip(xs, ids)])
+        return self._new(row, prim, avals, values, params)
+
+    def unary(self, prim: Primitive, x: Tracer) -> Tracer:
+        """The result of `prim(x)` for a tracer of this trace: `record` without its generality, for speed."""
+        row = (prim, (x.id,), ())
+        found = self.memo.get(row)
+        if found is None:
+            if self.closed:
+                raise escaped(x)
+            found = self._new(row, prim, (x.aval,), (), {})
+        return found[0]
+
+    def binary(self, prim: Primitive, x: Tracer, y: Tracer) -> Tracer:
+        """The result of `prim(x, y)` for two tracers of this trace: `record` without its generality, for speed."""
+        row = (prim, (x.id, y.id), ())
+        found = self.memo.get(row)
+        if found is None:
+            if self.closed:
+                raise escaped(x)
+            found = self._new(row, prim, (x.aval, y.aval), (), {})
+        return found[0]
+
+    def _new(self, row: tuple, prim: Primitive, avals: tuple, values: tuple, params: dict[str, Any]) -> tuple[Tracer, ...]:
+        """The results of an equation that was not yet written."""
         key = (prim, avals, values)
         out_avals = _INFERRED.get(key)
         if out_avals is None:
             out_avals = self._infer(key, prim, avals, params)
         where = self.where
         if where is None:
-            frame = _getframe(1)
+            frame = _getframe(2)
             while INTERNAL[frame.f_code.co_filename]:
                 frame = frame.f_back
                 if frame is None:
                     break
             else:
                 where = (frame.f_code, frame.f_lasti)
+        rows, origin = self.rows, self.origin
         number = len(rows)
         rows.append(row)
         self.wheres.append(where)  # type: ignore[arg-type]  # a plain tuple until somebody looks
         self.params.append(params)
-        outs = []
-        for aval in out_avals:
-            outs.append(Tracer(aval, self, len(origin)))
+        if len(out_avals) == 1:
+            outs = (Tracer(out_avals[0], self, len(origin)),)
             origin.append(number)
-        outs = self.memo[row] = tuple(outs)
+        else:
+            made = []
+            for aval in out_avals:
+                made.append(Tracer(aval, self, len(origin)))
+                origin.append(number)
+            outs = tuple(made)
+        self.memo[row] = outs
         return outs
 
     def aval(self, id: int) -> Aval:
@@ -346,4 +375,13 @@ def bind(prim: Primitive, *xs: Any, **params: Any) -> tuple[Tracer, ...]:
 
 def bind1(prim: Primitive, *xs: Any, **params: Any) -> Tracer:
     """`bind` of a primitive with one result."""
+    if not params:
+        if len(xs) == 1:
+            (x,) = xs
+            if type(x) is Tracer:
+                return x.builder.unary(prim, x)
+        elif len(xs) == 2:
+            x, y = xs
+            if type(x) is Tracer and type(y) is Tracer and x.builder is y.builder:
+                return x.builder.binary(prim, x, y)
     return bind(prim, *xs, **params)[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..ir.errors import InvalidGraphError
 from ..ir.graph import Aval, Graph, Var
-from .builder import Builder
+from .builder import AMBIENT, Builder
 from .tracer import Tracer
 
 
@@ -51,3 +51,8 @@ def innermost(xs: Sequence[Any]) -> Builder | None:
     return found
 
 
+
+
+def current(xs: Sequence[Any]) -> Builder:
+    """The trace an operation on `xs` belongs to: the innermost of its tracers', or the ambient one."""
+    return innermost(xs) or AMBIENT.stack[-1]

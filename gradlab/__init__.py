@@ -1,0 +1,28 @@
+"""gradlab: differentiate array programs. Read a Python function, rewrite it, write it out as jax.numpy.
+
+Every public name is listed here, once.
+"""
+
+from . import numpy as numpy
+from .api import cache_clear as cache_clear
+from .api import cache_info as cache_info
+from .api import checkpoint as checkpoint
+from .api import custom_jvp as custom_jvp
+from .api import custom_vjp as custom_vjp
+from .api import grad as grad
+from .api import hessian as hessian
+from .api import hvp as hvp
+from .api import jacfwd as jacfwd
+from .api import jacobian as jacobian
+from .api import jacrev as jacrev
+from .api import jit as jit
+from .api import jvp as jvp
+from .api import linear_transpose as linear_transpose
+from .api import linearize as linearize
+from .api import source as source
+from .api import stage as stage
+from .api import stop_gradient as stop_gradient
+from .api import value_and_grad as value_and_grad
+from .api import value_and_jacobian as value_and_jacobian
+from .api import vjp as vjp
+from .api import vmap as vmap

@@ -1,0 +1,185 @@
+"""Which arguments of a call are differentiated, and how to call the function with tracers in their place."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..ir.errors import ArgumentError, DTypeError, StructureError
+from ..ir.graph import Aval, is_inexact, short_dtype
+from ..trace.avals import aval_of
+
+tree_flatten = jax.tree_util.tree_flatten
+tree_unflatten = jax.tree_util.tree_unflatten
+tree_structure = jax.tree_util.tree_structure
+
+
+def name_of(fun: Callable) -> str:
+    return getattr(fun, "__name__", None) or type(fun).__name__
+
+
+class Selection:
+    """The differentiated arguments of `fun`: by position (`argnums`) and by name (`argnames`).
+
+    **Raises:** `ArgumentError` for a position or name the call does not have; at once where the signature tells.
+    """
+
+    def __init__(self, fun: Callable, argnums: int | Sequence[int] | None, argnames: str | Sequence[str] | None, of: str):
+        if not callable(fun):
+            raise StructureError(f"{of} needs a function, got {fun!r}. Write {of}(f)(x), not {of}(f(x)).")
+        if argnums is None and argnames is None:
+            argnums = 0
+        self.fun, self.of = fun, of
+        self.single = isinstance(argnums, int | np.integer) and argnames is None or (argnums is None and isinstance(argnames, str))
+        self.nums = () if argnums is None else (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
+        self.names = () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
+        if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in self.nums):
+            raise ArgumentError(f"argnums must be an int or a tuple of ints, got {argnums!r}.")
+        self.only_first = self.single and self.nums == (0,)
+
+    def positions(self, args: tuple, kwargs: dict) -> list[int | str]:
+        """Where the selected arguments are in this call: an index into args or a key of kwargs."""
+        found: list[int | str] = []
+        for i in self.nums:
+            if not -len(args) <= i < len(args):
+                raise ArgumentError(
+                    f"{self.of} was asked for argument {i} of {name_of(self.fun)}, but the call has {len(args)} positional "
+                    f"argument{'s' if len(args) != 1 else ''}. Pass it by position, or name it with argnames=."
+                )
+            found.append(int(i) % len(args))
+        for name in self.names:
+            found.append(name if name in kwargs else self._by_name(name, args))
+        if len(set(found)) != len(found):
+            raise ArgumentError(f"{self.of} was asked for the same argument twice: {self.nums + self.names}.")
+        return found
+
+    def _by_name(self, name: str, args: tuple) -> int:
+        try:
+            parameters = list(inspect.signature(self.fun).parameters)
+        except (TypeError, ValueError):
+            parameters = []
+        if name in parameters and parameters.index(name) < len(args):
+            return parameters.index(name)
+        raise ArgumentError(
+            f"{self.of} was asked for argument {name!r} of {name_of(self.fun)}, which this call does not pass"
+            + (f"; its parameters are {', '.join(parameters)}." if parameters else ".")
+        )
+
+
+class Call:
+    """One call with its differentiated leaves singled out: `leaves`, and `with_leaves(new)` to call `fun` on others."""
+
+    __slots__ = ("args", "counts", "fun", "kwargs", "leaves", "places", "trees")
+
+    def __init__(self, selection: Selection, args: tuple, kwargs: dict):
+        self.fun, self.args, self.kwargs = selection.fun, args, kwargs
+        self.places = (0,) if selection.only_first and args else selection.positions(args, kwargs)
+        self.leaves: list[Any] = []
+        self.trees = []
+        for place in self.places:
+            leaves, tree = tree_flatten(args[place] if isinstance(place, int) else kwargs[place])
+            self.leaves += leaves
+            self.trees.append(tree)
+
+    def with_leaves(self, leaves: Sequence[Any]) -> Any:
+        args, kwargs = list(self.args), self.kwargs
+        for place, value in zip(self.places, self.trees_of(leaves), strict=True):
+            if isinstance(place, int):
+                args[place] = value
+            else:
+                kwargs = {**kwargs, place: value}
+        return self.fun(*args, **kwargs)
+
+    def trees_of(self, leaves: Sequence[Any]) -> list[Any]:
+        """One pytree per differentiated argument, from its leaves."""
+        values, start = [], 0
+        for tree in self.trees:
+            values.append(tree_unflatten(tree, leaves[start : start + tree.num_leaves]))
+            start += tree.num_leaves
+        return values
+
+    def rows_of(self, values: Sequence[Any], n: int) -> list[list[Any]]:
+        """`n` rows of one value per leaf, each row as `trees_of`."""
+        width = len(self.leaves)
+        return [self.trees_of(values[k * width : (k + 1) * width]) for k in range(n)]
+
+    def leaf_name(self, k: int) -> str:
+        """How the user would write leaf k: `params['w']`."""
+        for place, tree in zip(self.places, self.trees, strict=True):
+            if k < tree.num_leaves:
+                return parameter_name(self.fun, place) + leaf_paths(tree)[k]
+            k -= tree.num_leaves
+        return "?"
+
+    def input_names(self) -> list[str]:
+        """Names for the graph's inputs: the parameter's, with the path inside it."""
+        return [identifier(self.leaf_name(k)) for k in range(len(self.leaves))]
+
+
+def leaf_paths(tree: Any) -> list[str]:
+    """How each leaf of a structure is reached: `['w'][0]`."""
+    numbered = tree_unflatten(tree, range(tree.num_leaves))
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(numbered)[0]]
+
+
+def parameter_name(fun: Callable, place: int | str) -> str:
+    """The name of the parameter of `fun` an argument goes to."""
+    if isinstance(place, str):
+        return place
+    try:
+        return list(inspect.signature(fun).parameters)[place]
+    except (TypeError, ValueError, IndexError):
+        return f"argument {place}"
+
+
+def identifier(text: str) -> str:
+    """`params['w'][0]` as `params_w_0`."""
+    return "_".join("".join(c if c.isalnum() else " " for c in text).split())
+
+
+def call_names(fun: Callable, args: tuple, kwargs: dict) -> list[str]:
+    """Identifiers for the leaves of a call's arguments, in the order of `tree_flatten((args, kwargs))`."""
+    names = []
+    for place, value in (*enumerate(args), *sorted(kwargs.items())):
+        head = parameter_name(fun, place)
+        names += [identifier(head + path) for path in leaf_paths(tree_structure(value))]
+    return names
+
+
+def avals_to_differentiate(call: Call, of: str, holomorphic: bool = False, allow_int: bool = False) -> list[Aval]:
+    """The avals of the differentiated leaves.
+
+    **Raises:** `DTypeError` for one that has no derivative; `StructureError` for a leaf that is no array.
+    """
+    avals = []
+    for k, leaf in enumerate(call.leaves):
+        try:
+            aval = aval_of(leaf)
+        except StructureError:
+            raise StructureError(
+                f"{of} differentiates numbers and arrays, but {call.leaf_name(k)} is {leaf!r} of type "
+                f"{type(leaf).__name__}. Register its class as a pytree, or leave it out of argnums."
+            ) from None
+        except DTypeError as error:
+            raise DTypeError(f"{of} cannot differentiate {call.leaf_name(k)}: {error}") from None
+        avals.append(aval)
+        if holomorphic:
+            if aval.dtype.kind != "c":
+                raise DTypeError(
+                    f"{of} with holomorphic=True needs complex arguments, but {call.leaf_name(k)} is {aval}. "
+                    "Convert it with .astype(complex), or drop holomorphic=True."
+                )
+        elif not is_inexact(aval.dtype) and not allow_int:
+            raise DTypeError(
+                f"{of} needs real or complex arguments, but {call.leaf_name(k)} is {short_dtype(aval.dtype)} ({aval}). "
+                f"Write {_as_float(leaf)}, leave it out of argnums, or pass allow_int=True where that is offered."
+            )
+    return avals
+
+
+def _as_float(leaf: Any) -> str:
+    return f"{leaf}.0" if type(leaf) is int else "x.astype(float)"

@@ -1,0 +1,204 @@
+"""One call of a transformed function: read it, find its program in the cache (or make it), run it.
+
+Three kinds of call meet here. Concrete inputs: the recorded rows are the cache key, and the executable found there runs.
+Tracers of an enclosing gradlab trace: the program is made (or found) as a graph and inlined. JAX tracers (under jax.jit,
+jax.vmap, jax.grad): the program's Python function is called on them, so JAX sees plain jax.numpy.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..ir.errors import ConversionError, StructureError
+from ..ir.graph import Aval, Graph, scalar_key
+from ..ir.where import PACKAGE
+from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
+from ..trace.avals import aval_of, is_jax_tracer
+from ..trace.builder import Builder
+from ..trace.stage import inline, innermost
+from ..trace.tracer import Tracer
+from .programs import Program
+
+EXECUTABLES = LRU(1024)  # (transformation, rows) -> _Entry, for calls on arrays
+TRANSFORMED = LRU(1024)  # (transformation, graph, lines) -> Program, for calls inside a trace
+
+_FOREIGN = (str(Path(jax.__file__).parent), str(Path(np.__file__).parent), PACKAGE)
+_is_jax_tracer: dict[type, bool] = {}
+
+
+class _Fresh(threading.local):
+    on = False
+
+
+FRESH = _Fresh()  # set while a program is read to be shown: cached programs may carry another function's names
+
+
+def cache_info() -> CacheInfo:
+    """What the graph cache has done: `CacheInfo(hits, misses, compiles, currsize, maxsize)`.
+
+    `compiles` counts the programs handed to XLA since the last `cache_clear`.
+    """
+    return CacheInfo(EXECUTABLES.hits, EXECUTABLES.misses, STATS["compiles"], len(EXECUTABLES), EXECUTABLES.maxsize)
+
+
+def cache_clear() -> None:
+    """Forget every cached program and reset the counters of `cache_info`."""
+    for cache in (EXECUTABLES, TRANSFORMED, SLICES):
+        cache.clear()
+    STATS["compiles"] = 0
+
+
+class Reading:
+    """A function read once: its trace, still open, and what came out.
+
+    **Attributes:** `given`: the values of the explicit inputs; `result`: what the function returned; `outs`: the array
+    results as tracers; `slots`: how to put auxiliary ones back (None for an array, a 1-tuple for a leaf passed on).
+    **Arguments:** `names()`: names for the inputs, asked for only when a graph is built.
+    """
+
+    __slots__ = ("builder", "given", "names", "outs", "result", "slots")
+
+    def __init__(
+        self,
+        call: Callable[[list[Tracer]], Any],
+        given: Sequence[Any],
+        avals: Sequence[Aval] | None = None,
+        concrete: bool = True,
+        names: Callable[[], Sequence[str]] = tuple,
+    ):
+        builder = Builder(evaluate if concrete else None)
+        self.builder = builder
+        self.given = given
+        self.names = names
+        self.outs: list[Tracer] = []
+        self.slots: list[tuple | None] = []
+        with builder:
+            if avals is None:
+                avals = [aval_of(x) for x in given]
+            if concrete:
+                tracers = [builder.input(aval, x) for aval, x in zip(avals, given, strict=True)]
+            else:
+                tracers = [builder.input(aval) for aval in avals]
+            try:
+                result = call(tracers)
+            except TypeError as error:
+                _explain(error)
+                raise
+        self.result = result
+
+    def take(self, leaf: Any) -> None:
+        """Record `leaf`, an array, as a result of the trace."""
+        self.outs.append(self.builder.operand(leaf, None))
+
+    def take_aux(self, leaves: Sequence[Any]) -> None:
+        """Auxiliary leaves: tracers of this trace become results, anything else is passed on as it is."""
+        for leaf in leaves:
+            if type(leaf) is Tracer and leaf.builder is self.builder:
+                self.outs.append(leaf)
+                self.slots.append(None)
+            else:
+                self.slots.append((leaf,))
+
+    def put_aux(self, values: Sequence[Any]) -> list[Any]:
+        """The auxiliary leaves again, from the values of those that were results."""
+        got = iter(values)
+        return [next(got) if slot is None else slot[0] for slot in self.slots]
+
+    def graph(self) -> Graph:
+        """The closed graph: (inputs*, captured*) -> (outs*)."""
+        return self.builder.graph(self.outs, names=self.names())
+
+    def program(self, spec: Hashable, make: Callable[[Graph], Program]) -> tuple[Program, list[Any]]:
+        """The program `make(graph)` and the inputs to run it on; `spec` names the transformation in the cache."""
+        builder = self.builder
+        inputs = [*self.given, *[x for _, x in builder.captured]]
+        if innermost(inputs) is not None:
+            program = self._transformed(spec, make)
+        elif FRESH.on:
+            program = make(self.graph())
+        else:
+            key = (spec, tuple(builder.rows), tuple([out.id for out in self.outs]))
+            entry = EXECUTABLES.get(key)
+            if entry is None:
+                entry = EXECUTABLES.put(key, _Entry(builder))
+            program, varying = entry.program(self, make)
+            if varying:
+                scalars = builder.scalars
+                inputs += [builder.aval(scalars[k][0]).dtype.type(scalars[k][1]) for k in varying]
+        builder.close()
+        return program, inputs
+
+    def _transformed(self, spec: Hashable, make: Callable[[Graph], Program]) -> Program:
+        graph = self.graph()
+        if FRESH.on:
+            return make(graph)
+        lines = tuple([None if where is None else (id(where[0]), where[1]) for where in self.builder.wheres])
+        key = (spec, graph, lines)
+        found = TRANSFORMED.get(key)
+        return TRANSFORMED.put(key, make(graph)) if found is None else found
+
+
+class _Entry:
+    """What the cache holds for one program with its scalars masked.
+
+    The first scalars are compiled in. One that comes with another value becomes a run-time input from then on.
+    """
+
+    __slots__ = ("known", "made", "varying")
+
+    def __init__(self, builder: Builder):
+        self.known = [scalar_key(value) for _, value in builder.scalars]
+        self.varying: tuple[int, ...] = ()
+        self.made: Program | None = None
+
+    def program(self, reading: Reading, make: Callable[[Graph], Program]) -> tuple[Program, tuple[int, ...]]:
+        made, varying = self.made, self.varying
+        now = [scalar_key(value) for _, value in reading.builder.scalars]
+        if now != self.known:
+            changed = {k for k, (a, b) in enumerate(zip(self.known, now, strict=True)) if a != b}
+            if not changed <= set(varying):
+                varying = tuple(sorted({*varying, *changed}))
+                made = None
+        if made is None:
+            made = make(reading.builder.graph(reading.outs, frozenset(varying), reading.names()))
+            self.varying, self.made = varying, made
+        return made, varying
+
+
+def run(program: Program, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The program's outputs: inlined into an enclosing trace, called on JAX's tracers, or executed."""
+    traced = False
+    for x in inputs:
+        kind = type(x)
+        if kind is Tracer:
+            builder = innermost(inputs)
+            assert builder is not None
+            return [builder.operand(out, None) for out in inline(program.graph, builder, inputs)]
+        known = _is_jax_tracer.get(kind)
+        if known is None:
+            known = _is_jax_tracer[kind] = is_jax_tracer(x)
+        traced = traced or known
+    executable = program.executable
+    return executable.fn(*inputs) if traced else executable.jitted(*inputs)
+
+
+def _explain(error: TypeError) -> None:
+    """Turn another library's complaint about our tracer into one that names the user's line and the remedy."""
+    if isinstance(error, ConversionError) or "gradlab.trace.tracer.Tracer" not in str(error) + repr(error.args):
+        return
+    line, step = None, error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if not code.co_filename.startswith(_FOREIGN):
+            line = f"{code.co_filename}:{step.tb_lineno} in {code.co_name}"
+        step = step.tb_next
+    raise ConversionError(
+        "a jax.numpy or NumPy function was handed a gradlab tracer, which it cannot read. Import gradlab.numpy in place "
+        f"of jax.numpy in the function being differentiated.\n  at {line}\n  ({error})"
+    ) from error

@@ -1,0 +1,302 @@
+"""`custom_jvp`, `custom_vjp`, `checkpoint`, `stop_gradient`: what the user says about a function's derivative."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from functools import update_wrapper, wraps
+from typing import Any
+
+import jax
+
+from ..control.call import checkpoint_call
+from ..control.custom import SELF, Rules, custom_call
+from ..ir.errors import ArgumentError, DTypeError, ShapeError, StructureError
+from ..ir.graph import Aval, Graph
+from ..ops.elementwise import stop_gradient as stop_gradient_op
+from ..trace.avals import aval_of
+from ..trace.stage import innermost
+from ..trace.tracer import Tracer
+from .arguments import name_of, tree_flatten, tree_structure, tree_unflatten
+from .calling import Reading
+from .derivatives import take_results
+from .jitting import read_arrays
+
+
+def stop_gradient(x: Any) -> Any:
+    """`x` (any pytree), with a derivative of zero."""
+    leaves, tree = tree_flatten(x)
+    if innermost(leaves) is None:
+        return jax.lax.stop_gradient(x)
+    return tree_unflatten(tree, [stop_gradient_op(leaf) if type(leaf) is Tracer else leaf for leaf in leaves])
+
+
+def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int | Sequence[int] = ()) -> Callable:
+    """`fun`, whose intermediate values are not kept for the reverse pass but computed again there.
+
+    **Arguments:** `prevent_cse`: keep XLA from undoing it. `static_argnums`: arguments passed on as they are.
+    **Returns:** a function of the same arguments, equal to `fun`.
+    """
+    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    # Python scalars, strings and static arguments stay what they are; arrays and tracers become operands.
+    native = jax.checkpoint(fun, prevent_cse=prevent_cse, static_argnums=static)
+
+    @wraps(fun)
+    def checkpointed(*args, **kwargs):
+        if innermost(tree_flatten((args, kwargs))[0]) is None:
+            return native(*args, **kwargs)
+        held = {i % len(args): args[i] for i in static}
+        shown = tuple(None if i in held else a for i, a in enumerate(args))
+
+        def call(*args, **kwargs):
+            return fun(*(held.get(i, a) for i, a in enumerate(args)), **kwargs)
+
+        reading, tree = read_arrays(update_wrapper(call, fun), shown, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), True)
+        graph = reading.graph()
+        inputs = [*reading.given, *[x for _, x in reading.builder.captured]]
+        reading.builder.close()
+        return tree_unflatten(tree, checkpoint_call(graph, inputs, False))
+
+    return checkpointed
+
+
+class _Staging(threading.local):
+    names: tuple = ()
+
+
+_STAGING = _Staging()  # which custom functions' rules are being read on this thread, and for which arguments
+
+
+class CustomDerivative:
+    """A function with derivative rules of its own. Made by `custom_jvp` or `custom_vjp`; it may be given both rules."""
+
+    def __init__(self, fun: Callable, nondiff_argnums: Sequence[int] = ()):
+        if not callable(fun):
+            raise StructureError(f"a function was needed, got {fun!r}.")
+        self.fun = fun
+        self.nondiff_argnums = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+        self._jvp: Callable | None = None
+        self._fwd: Callable | None = None
+        self._bwd: Callable | None = None
+        self._native: Callable | None = None
+        update_wrapper(self, fun)
+
+    def defjvp(self, jvp: Callable) -> Callable:
+        """Set the forward rule: `jvp(*nondiff_args, primals, tangents) -> (out, out_tangent)`. Usable as a decorator."""
+        self._jvp, self._native = jvp, None
+        return jvp
+
+    def defjvps(self, *jvps: Callable | None) -> None:
+        """Set the forward rule from one per argument, `jvp_i(tangent_i, out, *args) -> out_tangent`; None for zero."""
+
+        def rule(*args):
+            *static, primals, tangents = args
+            out = self(*self._joined(static, primals))
+            terms = [
+                jvp(t, out, *self._joined(static, primals))
+                for jvp, t in zip(jvps, tangents, strict=True)
+                if jvp is not None
+            ]
+            if not terms:
+                return out, jax.tree_util.tree_map(lambda y: y * 0, out)
+            total = terms[0]
+            for term in terms[1:]:
+                total = jax.tree_util.tree_map(lambda a, b: a + b, total, term)
+            return out, total
+
+        self.defjvp(rule)
+
+    def defvjp(self, fwd: Callable, bwd: Callable) -> None:
+        """Set the reverse rule: `fwd(*args) -> (out, residuals)`, `bwd(*nondiff_args, residuals, ct) -> one per argument`."""
+        self._fwd, self._bwd, self._native = fwd, bwd, None
+
+    # -- calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args = self._positional(args, kwargs)
+        if self._jvp is None and self._fwd is None:
+            raise StructureError(f"{name_of(self.fun)} has no derivative rule yet. Give it one with defjvp or defvjp.")
+        if innermost(tree_flatten(args)[0]) is None:
+            return self._as_jax()(*args)
+        return self._record(args)
+
+    def _positional(self, args: tuple, kwargs: dict) -> tuple:
+        if not kwargs:
+            return args
+        bound = inspect.signature(self.fun).bind(*args, **kwargs)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise ArgumentError(
+                f"{name_of(self.fun)} has keyword-only parameters ({', '.join(bound.kwargs)}), which a custom rule cannot take."
+            )
+        return bound.args
+
+    def _as_jax(self) -> Callable:
+        """The same function for JAX's own tracers and for plain arrays, with the same rules."""
+        if self._native is None:
+            if self._fwd is not None and self._bwd is not None:
+                native = jax.custom_vjp(self.fun, nondiff_argnums=self.nondiff_argnums)
+                native.defvjp(self._fwd, self._bwd)
+            else:
+                native = jax.custom_jvp(self.fun, nondiff_argnums=self.nondiff_argnums)
+                assert self._jvp is not None
+                native.defjvp(self._jvp)
+            self._native = native
+        return self._native
+
+    def _joined(self, static: Sequence[Any], moving: Sequence[Any]) -> list[Any]:
+        """All arguments in order, from those not differentiated and those that are."""
+        n = len(static) + len(moving)
+        held = dict(zip([i % n for i in self.nondiff_argnums], static, strict=True))
+        rest = iter(moving)
+        return [held[i] if i in held else next(rest) for i in range(n)]
+
+    # -- recording
+
+    def _record(self, args: tuple) -> Any:
+        name = name_of(self.fun)
+        held = {i % len(args) for i in self.nondiff_argnums}
+        static = [args[i] for i in sorted(held)]
+        moving = tuple(a for i, a in enumerate(args) if i not in held)
+        leaves, tree = tree_flatten(moving)
+        chosen = [k for k, leaf in enumerate(leaves) if not isinstance(leaf, str | bool) and leaf is not None]
+        xs = [leaves[k] for k in chosen]
+
+        def rebuilt(new: Sequence[Any]) -> tuple:
+            every = list(leaves)
+            for k, x in zip(chosen, new, strict=True):
+                every[k] = x
+            return tree_unflatten(tree, every)
+
+        fun, out_tree, out_avals, f_caps = _graph_of(lambda new: self.fun(*self._joined(static, rebuilt(new))), xs, None, self.fun)
+        in_avals = [v.aval for v in fun.inputs[: len(xs)]]
+        now = (self, tuple(in_avals))
+        if now in _STAGING.names:
+            return tree_unflatten(out_tree, custom_call(fun, SELF, [*xs, *f_caps]))
+        kept = _STAGING.names
+        _STAGING.names = (*kept, now)
+        try:
+            jvp, jvp_caps = self._stage_jvp(static, rebuilt, in_avals, out_tree, out_avals)
+            fwd, bwd, fwd_caps, bwd_caps = self._stage_vjp(static, rebuilt, tree, chosen, in_avals, out_tree, out_avals)
+        finally:
+            _STAGING.names = kept
+        counts = (len(f_caps), len(jvp_caps), len(fwd_caps), len(bwd_caps))
+        outs = custom_call(
+            fun, Rules(jvp, fwd, bwd, counts, name), [*xs, *f_caps, *jvp_caps, *fwd_caps, *bwd_caps]
+        )
+        return tree_unflatten(out_tree, outs)
+
+    def _stage_jvp(self, static, rebuilt, in_avals, out_tree, out_avals):
+        jvp = self._jvp
+        if jvp is None:
+            return None, []
+        n = len(in_avals)
+        of = f"the jvp rule of {name_of(self.fun)}"
+
+        def call(new):
+            result = jvp(*static, rebuilt(new[:n]), rebuilt(new[n:]))
+            if not isinstance(result, tuple | list) or len(result) != 2:
+                raise StructureError(f"{of} must return (out, out_tangent), got {result!r}.")
+            for what, tree in (("out", result[0]), ("out_tangent", result[1])):
+                _require(tree_structure(tree) == out_tree, f"{of} returned {what} with the structure", tree_structure(tree), out_tree)
+            return tuple(result)
+
+        graph, _, avals, caps = _graph_of(call, None, [*in_avals, *in_avals], jvp)
+        for got, wanted in zip(avals, [*out_avals, *out_avals], strict=True):
+            _require_aval(got, wanted, of)
+        return graph, caps
+
+    def _stage_vjp(self, static, rebuilt, in_tree, chosen, in_avals, out_tree, out_avals):
+        fwd, bwd = self._fwd, self._bwd
+        if fwd is None or bwd is None:
+            return None, None, [], []
+        of = f"the fwd rule of {name_of(self.fun)}"
+        residual: dict[str, Any] = {}
+
+        def call_fwd(new):
+            result = fwd(*self._joined(static, rebuilt(new)))
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise StructureError(f"{of} must return (out, residuals), got {result!r}.")
+            out, kept = result
+            _require(tree_structure(out) == out_tree, f"{of} returned out with the structure", tree_structure(out), out_tree)
+            leaves, residual["tree"] = tree_flatten(kept)
+            residual["leaves"] = leaves
+            residual["arrays"] = [k for k, leaf in enumerate(leaves) if type(leaf) is Tracer]
+            return out, [leaves[k] for k in residual["arrays"]]
+
+        fwd_graph, _, avals, fwd_caps = _graph_of(call_fwd, None, in_avals, fwd)
+        for got, wanted in zip(avals, out_avals, strict=False):
+            _require_aval(got, wanted, of)
+        res_avals = avals[len(out_avals) :]
+
+        def call_bwd(new):
+            leaves = list(residual["leaves"])
+            for k, x in zip(residual["arrays"], new, strict=False):
+                leaves[k] = x
+            cts = bwd(*static, tree_unflatten(residual["tree"], leaves), tree_unflatten(out_tree, new[len(res_avals) :]))
+            return self._cotangents(cts, in_tree, chosen, in_avals)
+
+        bwd_graph, _, avals, bwd_caps = _graph_of(call_bwd, None, [*res_avals, *out_avals], bwd)
+        return fwd_graph, bwd_graph, fwd_caps, bwd_caps
+
+    def _cotangents(self, cts: Any, in_tree: Any, chosen: list[int], in_avals: list[Aval]) -> list[Any]:
+        """What bwd returned as one cotangent per operand; None stands for zeros, also for a whole argument."""
+        of = f"the bwd rule of {name_of(self.fun)}"
+        n_args = len(in_tree.children())
+        if not isinstance(cts, tuple | list) or len(cts) != n_args:
+            raise StructureError(f"{of} must return a tuple of {n_args} cotangents, one per argument, got {cts!r}.")
+        leaves: list[Any] = []
+        for ct, tree in zip(cts, in_tree.children(), strict=True):
+            if ct is None:
+                leaves += [None] * tree.num_leaves
+                continue
+            found, got = tree_flatten(ct, is_leaf=lambda leaf: leaf is None)
+            _require(len(found) == tree.num_leaves, f"{of} returned a cotangent with the structure", got, tree)
+            leaves += found
+        result = []
+        for k, aval in zip(chosen, in_avals, strict=True):
+            if leaves[k] is None:
+                result.append(jax.numpy.zeros(aval.shape, aval.dtype))
+            else:
+                _require_aval(aval_of(leaves[k]), aval, of)
+                result.append(leaves[k])
+        return result
+
+
+def custom_jvp(fun: Callable, nondiff_argnums: Sequence[int] = ()) -> CustomDerivative:
+    """`fun` with a forward derivative rule of your own, set with `.defjvp`; reverse mode transposes it.
+
+    **Arguments:** `nondiff_argnums`: arguments that are passed to the rules first and never differentiated.
+    """
+    return CustomDerivative(fun, nondiff_argnums)
+
+
+def custom_vjp(fun: Callable, nondiff_argnums: Sequence[int] = ()) -> CustomDerivative:
+    """`fun` with a reverse derivative rule of your own, set with `.defvjp(fwd, bwd)`.
+
+    Forward mode transposes `bwd`, which must then be linear in the cotangent; or give a jvp rule too, with `.defjvp`.
+    """
+    return CustomDerivative(fun, nondiff_argnums)
+
+
+def _graph_of(call: Callable, given: list[Any] | None, avals: Any, fun: Callable) -> tuple[Graph, Any, list[Aval], list[Any]]:
+    """`call` on tracers as a closed graph: the graph, its result's tree and avals, and what it captured."""
+    reading = Reading(call, given or [], avals, concrete=given is not None)
+    tree, out_avals, _ = take_results(reading, reading.result, None, False, fun)
+    graph = reading.graph()
+    captured = [x for _, x in reading.builder.captured]
+    reading.builder.close()
+    return graph, tree, out_avals, captured
+
+
+def _require(fits: bool, what: str, got: Any, wanted: Any) -> None:
+    if not fits:
+        raise StructureError(f"{what} {got}, but {wanted} was needed.")
+
+
+def _require_aval(got: Aval, wanted: Aval, of: str) -> None:
+    if got.shape != wanted.shape:
+        raise ShapeError(f"{of} returned {got} where {wanted} was needed.")
+    if got.dtype != wanted.dtype:
+        raise DTypeError(f"{of} returned {got} where {wanted} was needed. Convert it with .astype.")

@@ -1,0 +1,80 @@
+"""`jit`: `jax.jit` over the function read once and written out as jax.numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import jax
+
+from ..ir.errors import StructureError
+from ..lower.compile import Executable
+from ..lower.finish import finish
+from ..trace.stage import inline, innermost
+from ..trace.tracer import Tracer
+from .arguments import call_names, name_of, tree_flatten, tree_unflatten
+from .calling import Reading
+from .derivatives import take_results
+from .programs import plain
+
+
+def jit(fun: Callable, **options: Any) -> Callable:
+    """A compiled `fun`: read once per signature of its arguments, then called at JAX's own speed.
+
+    **Arguments:** `fun`: any function gradlab can trace, derivatives included. `options`: those of `jax.jit`
+    (`static_argnums`, `static_argnames`, `donate_argnums`, `donate_argnames`, `device`, `in_shardings`, ...).
+    **Returns:** a function of the same arguments, with the `.lower`, `.trace`, `.eval_shape` and `.clear_cache` of
+    `jax.jit`. Inside a gradlab trace it is read like any other function, without values.
+    **Raises:** `ConcretizationError` where `fun` needs the value of an argument that is not static.
+    """
+    if not callable(fun):
+        raise StructureError(f"jit needs a function, got {fun!r}. Write jit(f)(x), not jit(f(x)).")
+
+    @wraps(fun)
+    def read(*args, **kwargs):
+        # Static arguments arrive as they are, everything else as an array or a tracer.
+        reading, out_tree = read_arrays(fun, args, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), False)
+        graph = plain(reading.graph()).graph
+        inputs = [*reading.given, *[x for _, x in reading.builder.captured]]
+        reading.builder.close()
+        builder = innermost(inputs)
+        if builder is not None:
+            return tree_unflatten(out_tree, [builder.operand(out, None) for out in inline(graph, builder, inputs)])
+        return tree_unflatten(out_tree, Executable(finish(graph), name_of(fun)).fn(*inputs))
+
+    compiled = jax.jit(read, **options)
+
+    @wraps(fun)
+    def jitted(*args, **kwargs):
+        try:
+            return compiled(*args, **kwargs)
+        except TypeError:
+            # jax.jit knows no gradlab tracer; any other TypeError is the caller's.
+            if innermost(tree_flatten((args, kwargs))[0]) is None:
+                raise
+        return read(*args, **kwargs)
+
+    for name in ("lower", "trace", "eval_shape", "clear_cache"):
+        setattr(jitted, name, getattr(compiled, name))
+    return jitted
+
+
+def read_arrays(fun: Callable, args: tuple, kwargs: dict, is_input: Callable[[Any], bool], concrete: bool) -> tuple:
+    """Read `fun` with the chosen leaves of its arguments as inputs: the reading, and the structure of its result."""
+    leaves, tree = tree_flatten((args, kwargs))
+    chosen = [k for k, leaf in enumerate(leaves) if is_input(leaf)]
+
+    def call(tracers):
+        new = list(leaves)
+        for k, tracer in zip(chosen, tracers, strict=True):
+            new[k] = tracer
+        new_args, new_kwargs = tree_unflatten(tree, new)
+        return fun(*new_args, **new_kwargs)
+
+    def names():
+        every = call_names(fun, args, kwargs)
+        return [every[k] for k in chosen]
+
+    reading = Reading(call, [leaves[k] for k in chosen], concrete=concrete, names=names)
+    return reading, take_results(reading, reading.result, None, False, fun)[0]

@@ -1,0 +1,63 @@
+"""`stage` and `source`: a function as the program it is read into, and as the jax.numpy text it is written out as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..ir.graph import Graph
+from ..lower.emit import module_text
+from ..lower.finish import finish
+from ..passes.pipeline import tidy
+from ..trace.tracer import Tracer
+from .arguments import name_of
+from .calling import FRESH
+from .jitting import read_arrays
+
+_INPUTS = (int, float, complex, np.ndarray, np.generic, jax.Array, Tracer)
+
+
+def stage(fun: Callable) -> Callable[..., Graph]:
+    """A function of the same arguments that returns the program `fun` is read into, as a `Graph`; print it to look at it.
+
+    Numbers and arrays become inputs, arrays closed over become further inputs; anything else is static. Concrete
+    arguments give values to Python's `if` and `float()`, as in an eager call.
+    **Raises:** `StructureError` if `fun` returns something that is no array.
+    """
+
+    @wraps(fun)
+    def staged(*args: Any, **kwargs: Any) -> Graph:
+        kept, FRESH.on = FRESH.on, True
+        try:
+            reading, _ = read_arrays(fun, args, kwargs, _is_input, concrete=True)
+            graph = reading.graph()
+            reading.builder.close()
+        finally:
+            FRESH.on = kept
+        return graph
+
+    return staged
+
+
+def source(fun: Callable) -> Callable[..., str]:
+    """A function of the same arguments that returns the jax.numpy source of `fun`: the very text that is compiled.
+
+    The text is a module that needs only jax; its function takes the arrays among the arguments, flattened in order
+    (then the arrays `fun` closes over), and returns a tuple of the arrays of the result.
+    **Raises:** as `stage`.
+    """
+    staged = stage(fun)
+
+    @wraps(fun)
+    def written(*args: Any, **kwargs: Any) -> str:
+        return module_text(finish(tidy(staged(*args, **kwargs))), name_of(fun))
+
+    return written
+
+
+def _is_input(leaf: Any) -> bool:
+    return isinstance(leaf, _INPUTS) and not isinstance(leaf, bool)

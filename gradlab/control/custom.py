@@ -1,0 +1,244 @@
+"""Functions with a derivative of the user's own, as equations that carry the function and its rules as graphs.
+
+`custom_call` computes the function. Differentiated, it gives way to its rule: the jvp rule's equations, or the forward
+rule's and one `custom_linear` equation, which is linear in the tangents. Transposed, that is the backward rule; run
+forwards, it is the jvp rule, or the transpose of the backward one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..ir.errors import MissingRuleError
+from ..ir.graph import Aval, Eqn, Graph, Lit
+from ..ir.primitive import Primitive, Refused
+from ..ops.families import batch_size, reduce_sum_p, with_axis, zeros_like
+from ..trace.builder import bind, bind1
+from ..trace.stage import current, inline, trace_graph
+from ..transforms.batch import batch_graph
+from ..transforms.jvp import jvp_graph
+from ..transforms.transpose import transpose_graph
+
+
+class Rules(NamedTuple):
+    """The user's rules as graphs; an operand list ends with what each graph captured, so many each as `captured` says.
+
+    `jvp`: (x*, dx*, captured*) -> (y*, dy*). `fwd`: (x*, captured*) -> (y*, residuals*).
+    `bwd`: (residuals*, ct_y*, captured*) -> (ct_x*).
+    """
+
+    jvp: Graph | None
+    fwd: Graph | None
+    bwd: Graph | None
+    captured: tuple[int, int, int, int]  # by the function, jvp, fwd, bwd
+    name: str
+
+    def parts(self, xs: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
+        """The arguments proper, and what function, jvp, fwd and bwd captured."""
+        n = len(xs) - sum(self.captured)
+        own, tails, start = list(xs[:n]), [], n
+        for count in self.captured:
+            tails.append(list(xs[start : start + count]))
+            start += count
+        return own, tails
+
+
+SELF = "self"  # the rules of a call found inside its own rule; `tied` puts them there when the rule is used
+
+
+def custom_call(fun: Graph, rules: Rules | str, xs: Sequence[Any]) -> tuple:
+    """The results of `fun` on `xs`: arguments, then what the function and each rule captured."""
+    return bind(custom_call_p, *xs, fun=fun, rules=rules)
+
+
+def tied(graph: Graph, rules: Rules) -> Graph:
+    """The rule with calls to its own function given their rules: one more level of an endless unfolding."""
+    if not any(_mentions_self(eqn) for eqn in graph.eqns):
+        return graph
+    if any(rules.captured):
+        raise MissingRuleError(
+            f"the rule of {rules.name} calls {rules.name} and also closes over traced values, so it cannot be differentiated "
+            "again. Pass the values as arguments."
+        )
+    eqns = []
+    for eqn in graph.eqns:
+        params = dict(eqn.params)
+        if eqn.prim is custom_call_p and params["rules"] == SELF:
+            params["rules"] = rules
+        for name in eqn.prim.graphs:
+            if isinstance(params[name], Graph):
+                params[name] = tied(params[name], rules)
+        eqns.append(Eqn(eqn.prim, eqn.inputs, eqn.outputs, params, eqn.where))
+    return Graph(graph.inputs, eqns, graph.outputs)
+
+
+def _mentions_self(eqn: Eqn) -> bool:
+    if eqn.prim is custom_call_p and eqn.params["rules"] == SELF:
+        return True
+    inner = (eqn.params[name] for name in eqn.prim.graphs)
+    return any(_mentions_self(e) for graph in inner if isinstance(graph, Graph) for e in graph.eqns)
+
+
+def _call_jvp(xs, tangents, *, fun, rules):
+    if rules == SELF:
+        raise MissingRuleError("a custom rule that calls its own function was differentiated before its rules were known")
+    own, (f_caps, jvp_caps, fwd_caps, bwd_caps) = rules.parts(xs)
+    if any(t is not None for t in tangents[len(own) :]):
+        raise MissingRuleError(
+            f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which the rule "
+            "does not mention. Pass that value as an argument."
+        )
+    tangents = [zeros_like(x) if t is None else t for x, t in zip(own, tangents, strict=False)]
+    builder = current(xs)
+    n = len(fun.outputs)
+    if rules.fwd is None:
+        outs = inline(tied(rules.jvp, rules), builder, [*own, *tangents, *jvp_caps])
+        return tuple(outs[:n]), tuple(outs[n:])
+    outs = inline(tied(rules.fwd, rules), builder, [*own, *fwd_caps])
+    residuals = outs[n:]
+    touts = bind(
+        custom_linear_p,
+        *own,
+        *residuals,
+        *jvp_caps,
+        *bwd_caps,
+        *tangents,
+        jvp=tied(rules.jvp, rules) if rules.jvp else None,
+        bwd=tied(rules.bwd, rules),
+        counts=(len(own), len(residuals), len(jvp_caps), len(bwd_caps)),
+        name=rules.name,
+    )
+    return tuple(outs[:n]), touts
+
+
+def _call_batch(xs, dims, *, fun, rules):
+    size = batch_size(xs, dims)
+    xs = [with_axis(x, d, 0, size) if d is not None else x for x, d in zip(xs, dims, strict=True)]
+    dims = [None if d is None else 0 for d in dims]
+    if rules == SELF:
+        raise MissingRuleError("a custom rule that calls its own function was batched before its rules were known")
+    own, (f_dims, jvp_dims, fwd_dims, bwd_dims) = rules.parts(dims)
+    batched, _ = batch_graph(fun, [*own, *f_dims], size, [0] * len(fun.outputs))
+    jvp = fwd = bwd = None
+    if rules.jvp is not None:
+        graph = tied(rules.jvp, rules)
+        jvp, _ = batch_graph(graph, [*own, *own, *jvp_dims], size, [0] * len(graph.outputs))
+    if rules.fwd is not None:
+        graph = tied(rules.fwd, rules)
+        fwd, _ = batch_graph(graph, [*own, *fwd_dims], size, [0] * len(graph.outputs))
+        n_residuals = len(graph.outputs) - len(fun.outputs)
+        bwd = _batched_bwd(tied(rules.bwd, rules), [0] * (n_residuals + len(fun.outputs)) + bwd_dims, own, size)
+    new = Rules(jvp, fwd, bwd, rules.captured, rules.name)
+    return custom_call(batched, new, xs), (0,) * len(fun.outputs)
+
+
+def _batched_bwd(bwd: Graph, dims: Sequence[int | None], own: Sequence[int | None], size: int) -> Graph:
+    """The backward rule for a batch; an argument shared by the batch gets the sum of its cotangents."""
+    graph, _ = batch_graph(bwd, dims, size, [0] * len(bwd.outputs))
+
+    def run(builder, *xs):
+        cts = inline(graph, builder, xs)
+        return [ct if d is not None else bind1(reduce_sum_p, ct, axes=(0,)) for ct, d in zip(cts, own, strict=True)]
+
+    return trace_graph(run, graph.in_avals)
+
+
+def _call_expand(xs, *, fun, rules):
+    return tuple(inline(fun, current(xs), xs[: len(fun.inputs)]))
+
+
+custom_call_p = Primitive(
+    name="custom_call",
+    infer=lambda *xs, fun, rules: fun.out_avals,
+    emit=Refused("custom_call is expanded before a program is written"),
+    jvp=_call_jvp,
+    transpose=Refused("a function with a custom derivative is not transposed; its derivative is"),
+    batch=_call_batch,
+    graphs=("fun",),
+    expand=_call_expand,
+)
+
+
+def _segments(xs: Sequence[Any], counts: tuple[int, int, int, int]) -> list[list[Any]]:
+    """The operands of `custom_linear`: x*, residuals*, captured by jvp*, captured by bwd*, and dx* (as many as x*)."""
+    found, start = [], 0
+    for count in (*counts, counts[0]):
+        found.append(list(xs[start : start + count]))
+        start += count
+    return found
+
+
+def _linear_infer(*xs: Aval, jvp, bwd, counts, name) -> tuple[Aval, ...]:
+    n_residuals, n_captured = counts[1], counts[3]
+    return bwd.in_avals[n_residuals : len(bwd.inputs) - n_captured]
+
+
+def _linear_expand(xs, *, jvp, bwd, counts, name):
+    own, residuals, jvp_caps, bwd_caps, tangents = _segments(xs, counts)
+    builder = current(xs)
+    if jvp is not None:
+        outs = inline(jvp, builder, [*own, *tangents, *jvp_caps])
+        return tuple(outs[len(outs) // 2 :])
+    n_outs = len(bwd.inputs) - counts[1] - counts[3]
+    linear = [counts[1] <= k < counts[1] + n_outs for k in range(len(bwd.inputs))]
+    try:
+        forward, alive = transpose_graph(bwd, linear)
+    except MissingRuleError as error:
+        raise MissingRuleError(
+            f"{name} has only a custom vjp, so its forward mode is the transpose of its backward rule; that rule is not "
+            f"linear in the cotangent ({error}). Give {name} a jvp rule too (defjvp), or use reverse mode."
+        ) from None
+    got = iter(inline(forward, builder, [*residuals, *bwd_caps, *tangents]))
+    cts = bwd.inputs[counts[1] : counts[1] + n_outs]
+    return tuple(next(got) if on else zeros_like(ct) for on, ct in zip(alive, cts, strict=True))
+
+
+def _linear_jvp(xs, tangents, **params):
+    outs = bind(custom_linear_p, *xs, **params)
+    counts = params["counts"]
+    own, moving = tangents[: -counts[0] or None], tangents[len(tangents) - counts[0] :]
+    if all(t is None for t in own):
+        filled = [zeros_like(x) if t is None else t for x, t in zip(xs[len(xs) - counts[0] :], moving, strict=True)]
+        return outs, bind(custom_linear_p, *xs[: len(xs) - counts[0]], *filled, **params)
+    graph = trace_graph(lambda builder, *args: _linear_expand(args, **params), [x.aval for x in xs])
+    both, alive = jvp_graph(graph, [t is not None for t in tangents])
+    got = iter(inline(both, current(xs), [*xs, *(t for t in tangents if t is not None)])[len(outs) :])
+    return outs, tuple(next(got) if on else None for on in alive)
+
+
+def _linear_transpose(cts, active, *xs, jvp, bwd, counts, name):
+    _, residuals, _, bwd_caps, _ = _segments(xs, counts)
+    n_given = len(xs) - counts[0]
+    if any(active[:n_given]):
+        raise MissingRuleError(f"the derivative of {name} is linear in its tangents only")
+    seeds = bwd.inputs[counts[1] : len(bwd.inputs) - counts[3]]
+    filled = [zeros_like(v) if ct is None else ct for v, ct in zip(seeds, cts, strict=True)]
+    found = inline(bwd, current([*residuals, *bwd_caps, *filled]), [*residuals, *filled, *bwd_caps])
+    return (*[None] * n_given, *(ct if on else None for ct, on in zip(found, active[n_given:], strict=True)))
+
+
+def _linear_batch(xs, dims, *, jvp, bwd, counts, name):
+    size = batch_size(xs, dims)
+    n_given = len(xs) - counts[0]
+    xs = [x if d is None and k < n_given else with_axis(x, d, 0, size) for k, (x, d) in enumerate(zip(xs, dims, strict=True))]
+    dims = [None if d is None and k < n_given else 0 for k, d in enumerate(dims)]
+    own, residuals, jvp_caps, bwd_caps, moving = _segments(dims, counts)
+    n_outs = len(bwd.inputs) - counts[1] - counts[3]
+    if jvp is not None:
+        jvp, _ = batch_graph(jvp, [*own, *moving, *jvp_caps], size, [0] * len(jvp.outputs))
+    new, _ = batch_graph(bwd, [*residuals, *[0] * n_outs, *bwd_caps], size, [0] * len(bwd.outputs))
+    outs = bind(custom_linear_p, *xs, jvp=jvp, bwd=new, counts=counts, name=name)
+    return outs, (0,) * len(outs)
+
+
+custom_linear_p = Primitive(
+    name="custom_linear",
+    infer=_linear_infer,
+    emit=Refused("custom_linear is expanded before a program is written"),
+    jvp=_linear_jvp,
+    transpose=_linear_transpose,
+    batch=_linear_batch,
+    graphs=("jvp", "bwd"),
+    expand=_linear_expand,
+)

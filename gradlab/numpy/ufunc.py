@@ -1,0 +1,114 @@
+"""Makers of elementwise functions: a straight line to the primitive for operands that already agree, promotion otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..ir.graph import Lit
+from ..ir.primitive import Primitive
+from ..trace.tracer import Tracer
+from .dispatch import recording
+from .promote import lift, promote
+
+Rule = Callable[..., Any]
+OPERANDS = (Tracer, Lit, bool, int, float, complex, np.ndarray, np.generic, jax.Array)
+
+
+def named(fn: Rule, name: str) -> Rule:
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = f"`jax.numpy.{name}`, on tracers too."
+    return fn
+
+
+def unary(name: str, prim: Primitive, direct: str = "fc", inexact: bool = True, rule: Rule | None = None) -> Rule:
+    """f(x) = prim(x).
+
+    **Arguments:** `direct`: kinds of dtype handed to the primitive at once. `inexact`: integers become floating first.
+    `rule`: what to record for a tracer of another kind, where it is not that.
+    """
+    native = getattr(jnp, name)
+
+    def call(x, /):
+        if type(x) is Tracer:
+            if x.aval.dtype.kind in direct:
+                return x.builder.unary(prim, x)
+        elif not recording((x,), {}):
+            return native(x)
+        (x,) = promote(lift(x), inexact=inexact)
+        if rule is not None and x.aval.dtype.kind not in direct:
+            return rule(x)
+        return x.builder.unary(prim, x)
+
+    return named(call, name)
+
+
+class Binary:
+    """One binary function in its three uses: `function(x, y)`, the operator `x ⊕ y`, and the reflected one."""
+
+    def __init__(self, name: str, prim: Primitive, inexact: bool = False, rule: Rule | None = None, kinds: str = "iufc"):
+        """`kinds`: those for which agreeing operands go straight to the primitive; `rule(x, y)` is asked for others."""
+        native = getattr(jnp, name)
+
+        def record(x, y):
+            x, y = promote(x, y, inexact=inexact)
+            if rule is not None and x.aval.dtype.kind not in kinds:
+                return rule(x, y)
+            if type(x) is Tracer and type(y) is Tracer and x.builder is y.builder:
+                return x.builder.binary(prim, x, y)
+            return x.builder.record(prim, (x, y), {})[0] if type(x) is Tracer else _record(prim, x, y)
+
+        def general(x, y):
+            return record(x, y) if recording((x, y), {}) else native(x, y)
+
+        def guarded(x, y):
+            return record(x, y) if isinstance(y, OPERANDS) else NotImplemented
+
+        def guarded_swapped(y, x):
+            return record(x, y) if isinstance(x, OPERANDS) else NotImplemented
+
+        self.record = record
+        self.function = named(_straight(prim, kinds, general), name)
+        self.operator = _straight(prim, kinds, guarded)
+        self.reflected = _straight_swapped(prim, kinds, guarded_swapped)
+
+
+def _record(prim: Primitive, x: Any, y: Any) -> Tracer:
+    builder = (y if type(y) is Tracer else lift(y)).builder
+    return builder.record(prim, (x, y), {})[0]
+
+
+# A weak dtype narrower than JAX's default widens when it meets its like (x64 on); 8-byte ones are the default.
+
+
+def _straight(prim: Primitive, kinds: str, slow: Rule) -> Rule:
+    def call(x, y, /):
+        if type(x) is Tracer:
+            aval = x.aval
+            kind = aval.dtype.kind
+            if kind in kinds and (not aval.weak or (aval.dtype.itemsize == 8 and kind != "c")):
+                builder = x.builder
+                if type(y) is Tracer:
+                    if (aval is y.aval or aval == y.aval) and builder is y.builder:
+                        return builder.binary(prim, x, y)
+                elif kind == "f" and (type(y) is float or type(y) is int):
+                    return builder.binary(prim, x, builder.literal(float(y), aval))
+        return slow(x, y)
+
+    return call
+
+
+def _straight_swapped(prim: Primitive, kinds: str, slow: Rule) -> Rule:
+    def call(y, x, /):
+        aval = y.aval
+        if aval.dtype.kind == "f" and (not aval.weak or aval.dtype.itemsize == 8) and "f" in kinds:
+            if type(x) is float or type(x) is int:
+                builder = y.builder
+                return builder.binary(prim, builder.literal(float(x), aval), y)
+        return slow(y, x)
+
+    return call

@@ -1,0 +1,88 @@
+"""Comparisons, and `select`, which takes the one or the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.errors import ShapeError
+from ..ir.graph import Aval
+from ..ir.primitive import Primitive
+from ..trace.builder import bind1
+from .families import BOOL, batch_elementwise, comparison, fill, same_type, zeros_like
+
+
+def eq(x: Any, y: Any) -> Any:
+    return bind1(eq_p, x, y)
+
+
+def ne(x: Any, y: Any) -> Any:
+    return bind1(ne_p, x, y)
+
+
+def lt(x: Any, y: Any) -> Any:
+    return bind1(lt_p, x, y)
+
+
+def le(x: Any, y: Any) -> Any:
+    return bind1(le_p, x, y)
+
+
+def gt(x: Any, y: Any) -> Any:
+    return bind1(gt_p, x, y)
+
+
+def ge(x: Any, y: Any) -> Any:
+    return bind1(ge_p, x, y)
+
+
+eq_p = comparison("eq", "{} == {}", commutes=True)
+ne_p = comparison("ne", "{} != {}", commutes=True)
+lt_p = comparison("lt", "{} < {}", kinds="biuf")
+le_p = comparison("le", "{} <= {}", kinds="biuf")
+gt_p = comparison("gt", "{} > {}", kinds="biuf")
+ge_p = comparison("ge", "{} >= {}", kinds="biuf")
+
+
+def select(mask: Any, x: Any, y: Any) -> Any:
+    """`x` where the boolean `mask` is true, `y` elsewhere. One of them may be a Python number."""
+    x, y = (fill(x, y.aval) if isinstance(x, SCALAR) else x), (fill(y, x.aval) if isinstance(y, SCALAR) else y)
+    return bind1(select_p, mask, x, y)
+
+
+SCALAR = bool | int | float | complex
+
+
+def _select_infer(mask: Aval, x: Aval, y: Aval) -> tuple[Aval]:
+    out = same_type("select", x, y)
+    if mask.dtype != BOOL or mask.shape != x.shape:
+        raise ShapeError(
+            f"select needs a boolean mask of its operands' shape, got mask {mask} for {x}. "
+            "gradlab.numpy.where converts and broadcasts."
+        )
+    return (out,)
+
+
+def _select_jvp(xs, tangents):
+    mask, x, y = xs
+    _, dx, dy = tangents
+    dx = zeros_like(x) if dx is None else dx
+    dy = zeros_like(y) if dy is None else dy
+    return (select(mask, x, y),), (select(mask, dx, dy),)
+
+
+def _select_transpose(cts, active, mask, x, y):
+    (ct,) = cts
+    zero = zeros_like(ct)
+    return None, select(mask, ct, zero) if active[1] else None, select(mask, zero, ct) if active[2] else None
+
+
+select_p = Primitive(
+    name="select",
+    infer=_select_infer,
+    emit="jnp.where({}, {}, {})".format,
+    jvp=_select_jvp,
+    transpose=_select_transpose,
+    batch=batch_elementwise(lambda: select_p),
+    scalars=True,
+    fold=lambda mask, x, y: x if mask else y,
+)

@@ -1,0 +1,165 @@
+"""Trigonometry and hyperbolas, and the bits of integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.graph import Aval
+from ..trace.builder import bind1
+from .arith import add, div, mul, neg, reciprocal, rsqrt, square, sub
+from .convert import complex as complex
+from .convert import conj as conj
+from .convert import convert as convert
+from .convert import convert_p as convert_p
+from .convert import imag as imag
+from .convert import real as real
+from .convert import stop_gradient as stop_gradient
+from .families import elementwise, no_derivative, require_kind, same_type
+
+
+def sin(x: Any) -> Any:
+    return bind1(sin_p, x)
+
+
+def cos(x: Any) -> Any:
+    return bind1(cos_p, x)
+
+
+def tan(x: Any) -> Any:
+    return bind1(tan_p, x)
+
+
+def asin(x: Any) -> Any:
+    return bind1(asin_p, x)
+
+
+def acos(x: Any) -> Any:
+    return bind1(acos_p, x)
+
+
+def atan(x: Any) -> Any:
+    return bind1(atan_p, x)
+
+
+def atan2(y: Any, x: Any) -> Any:
+    """The angle of the point (x, y)."""
+    return bind1(atan2_p, y, x)
+
+
+def sinh(x: Any) -> Any:
+    return bind1(sinh_p, x)
+
+
+def cosh(x: Any) -> Any:
+    return bind1(cosh_p, x)
+
+
+def tanh(x: Any) -> Any:
+    return bind1(tanh_p, x)
+
+
+def asinh(x: Any) -> Any:
+    return bind1(asinh_p, x)
+
+
+def acosh(x: Any) -> Any:
+    return bind1(acosh_p, x)
+
+
+def atanh(x: Any) -> Any:
+    return bind1(atanh_p, x)
+
+
+def _one_minus_square(x):
+    # As a product, 1 - x² keeps its digits near x = ±1.
+    return mul(sub(1.0, x), add(x, 1.0))
+
+
+sin_p = elementwise("sin", emit="jnp.sin({})", partials=(lambda out, x: cos(x),))
+cos_p = elementwise("cos", emit="jnp.cos({})", partials=(lambda out, x: neg(sin(x)),))
+tan_p = elementwise("tan", emit="jnp.tan({})", partials=(lambda out, x: add(square(out), 1.0),))
+asin_p = elementwise("asin", emit="jnp.asin({})", partials=(lambda out, x: rsqrt(_one_minus_square(x)),))
+acos_p = elementwise("acos", emit="jnp.acos({})", partials=(lambda out, x: neg(rsqrt(_one_minus_square(x))),))
+atan_p = elementwise("atan", emit="jnp.atan({})", partials=(lambda out, x: reciprocal(add(square(x), 1.0)),))
+atan2_p = elementwise(
+    "atan2",
+    emit="jnp.atan2({}, {})",
+    partials=(
+        lambda out, y, x: div(x, add(square(x), square(y))),
+        lambda out, y, x: neg(div(y, add(square(x), square(y)))),
+    ),
+    kinds="f",
+)
+sinh_p = elementwise("sinh", emit="jnp.sinh({})", partials=(lambda out, x: cosh(x),))
+cosh_p = elementwise("cosh", emit="jnp.cosh({})", partials=(lambda out, x: sinh(x),))
+tanh_p = elementwise("tanh", emit="jnp.tanh({})", partials=(lambda out, x: sub(1.0, square(out)),))
+asinh_p = elementwise("asinh", emit="jnp.asinh({})", partials=(lambda out, x: rsqrt(add(square(x), 1.0)),))
+acosh_p = elementwise(
+    "acosh",
+    emit="jnp.acosh({})",
+    # Two roots: the root of the product is on the wrong branch for half of the complex plane.
+    partials=(lambda out, x: mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0))),),
+)
+atanh_p = elementwise("atanh", emit="jnp.atanh({})", partials=(lambda out, x: reciprocal(_one_minus_square(x)),))
+
+
+# -- bits
+
+
+def bitwise_and(x: Any, y: Any) -> Any:
+    return bind1(bitwise_and_p, x, y)
+
+
+def bitwise_or(x: Any, y: Any) -> Any:
+    return bind1(bitwise_or_p, x, y)
+
+
+def bitwise_xor(x: Any, y: Any) -> Any:
+    return bind1(bitwise_xor_p, x, y)
+
+
+def bitwise_not(x: Any) -> Any:
+    return bind1(bitwise_not_p, x)
+
+
+def shift_left(x: Any, y: Any) -> Any:
+    return bind1(shift_left_p, x, y)
+
+
+def shift_right_arithmetic(x: Any, y: Any) -> Any:
+    """Signed integers shifted right, the sign repeated."""
+    return bind1(shift_right_arithmetic_p, x, y)
+
+
+def shift_right_logical(x: Any, y: Any) -> Any:
+    """Bits shifted right, zeros coming in."""
+    return bind1(shift_right_logical_p, x, y)
+
+
+def population_count(x: Any) -> Any:
+    """How many bits are set."""
+    return bind1(population_count_p, x)
+
+
+def clz(x: Any) -> Any:
+    """How many leading bits are zero."""
+    return bind1(clz_p, x)
+
+
+def _bits(name: str, emit: str, kinds: str, scalars: bool = True):
+    def infer(*xs: Aval) -> tuple[Aval]:
+        require_kind(name, xs[0], kinds)
+        return (same_type(name, *xs),)
+
+    return no_derivative(name, infer, emit, scalars=scalars)
+
+
+bitwise_and_p = _bits("bitwise_and", "{} & {}", "biu")
+bitwise_or_p = _bits("bitwise_or", "{} | {}", "biu")
+bitwise_xor_p = _bits("bitwise_xor", "{} ^ {}", "biu")
+bitwise_not_p = _bits("bitwise_not", "~{}", "biu")
+shift_left_p = _bits("shift_left", "{} << {}", "iu")
+shift_right_arithmetic_p = _bits("shift_right_arithmetic", "{} >> {}", "i")
+shift_right_logical_p = _bits("shift_right_logical", "lax.shift_right_logical({}, {})", "iu", scalars=False)
+population_count_p = _bits("population_count", "lax.population_count({})", "iu")
+clz_p = _bits("clz", "lax.clz({})", "iu")

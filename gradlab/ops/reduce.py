@@ -1,0 +1,299 @@
+"""Reductions over static axes. An extremum's derivative is the element it picks, by index: no mask is carried along.
+
+`pick` reads one element along an axis and `place` writes it back into zeros; each is the other's transpose. Of equal
+extrema the first one counts (row-major over the reduced axes), and a NaN counts as the extremum, as in jax.numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import DTypeError, ShapeError
+from ..ir.graph import Aval
+from ..ir.primitive import Primitive, Refused
+from ..trace.builder import bind, bind1
+from .arith import mul
+from .cumulative import cumprod, share, shifted
+from .families import (
+    axes_text,
+    batch_size,
+    dtype_text,
+    no_derivative,
+    reduce_sum_p,
+    reduced,
+    reduction,
+    require_axes,
+    require_elements,
+    require_kind,
+    with_axis,
+)
+from .shape import broadcast, merge_axes
+
+Ints = tuple[int, ...]
+INT32 = np.dtype("int32")
+
+
+def broadcast_back(y: Any, shape: Ints, axes: Ints) -> Any:
+    """`y`, reduced over `axes` of an array of that shape, repeated along them again."""
+    return broadcast(y, shape, tuple(i for i in range(len(shape)) if i not in axes))
+
+
+# -- pick and place
+
+
+def pick(x: Any, index: Any, *, axis: int) -> Any:
+    """`x[..., index, ...]`: of each line along `axis`, the element at its own `index`, which is within bounds.
+
+    **Arguments:** `index`: integers, of x's shape without `axis`. **Returns:** the same shape.
+    """
+    return bind1(pick_p, x, index, axis=axis)
+
+
+def place(ct: Any, index: Any, *, axis: int, size: int) -> Any:
+    """Zeros but for `ct` at `index` along a new axis of length `size`: the transpose of `pick`."""
+    return bind1(place_p, ct, index, axis=axis, size=size)
+
+
+def _require_index(name: str, aval: Aval, index: Aval) -> None:
+    if index.dtype.kind not in "iu":
+        raise DTypeError(f"{name} needs an integer index, got {index}. Convert it with .astype(int).")
+    if index.shape != aval.shape:
+        raise ShapeError(f"{name} needs one index for each line, of shape {aval.shape}, got {index}.")
+
+
+def _pick_infer(x: Aval, index: Aval, *, axis: int) -> tuple[Aval]:
+    require_axes("pick", x, (axis,))
+    out = reduced(x, (axis,))
+    _require_index("pick", out, index)
+    return (out,)
+
+
+def _pick_emit(x, index, *, axis):
+    if x.aval.ndim == 1:
+        return f'{x}.at[{index}].get(mode="promise_in_bounds", wrap_negative_indices=False)'
+    where = f"jnp.expand_dims({index}, {axis})"
+    return f'jnp.take_along_axis({x}, {where}, {axis}, mode="promise_in_bounds").squeeze({axis})'
+
+
+def _pick_batch(xs, dims, *, axis):
+    (x, index), (d, di) = xs, dims
+    size = batch_size(xs, dims)
+    to = 0 if d is None else d
+    x, axis = with_axis(x, d, to, size), axis + (axis >= to)
+    out = to - (to > axis)
+    return bind(pick_p, x, with_axis(index, di, out, size), axis=axis), (out,)
+
+
+pick_p = Primitive(
+    name="pick",
+    infer=_pick_infer,
+    emit=_pick_emit,
+    jvp=lambda xs, ts, *, axis: (bind(pick_p, *xs, axis=axis), bind(pick_p, ts[0], xs[1], axis=axis)),
+    transpose=lambda cts, active, x, index, *, axis: (place(cts[0], index, axis=axis, size=x.shape[axis]), None),
+    batch=_pick_batch,
+)
+
+
+def _place_infer(ct: Aval, index: Aval, *, axis: int, size: int) -> tuple[Aval]:
+    _require_index("place", ct, index)
+    out = ct.reshaped((*ct.shape[:axis], size, *ct.shape[axis:]))
+    require_axes("place", out, (axis,))
+    return (out,)
+
+
+def _place_emit(ct, index, *, axis, size):
+    # A comparison with an iota, not a scatter: XLA fuses it into whatever reads the result.
+    shape = (*ct.aval.shape[:axis], size, *ct.aval.shape[axis:])
+    zero = "False" if ct.aval.dtype.kind == "b" else "0"
+    if len(shape) == 1:
+        return f"jnp.where(jnp.arange({size}) == {index}, {ct}, {zero})"
+    places = f"lax.broadcasted_iota({dtype_text(index.aval.dtype)}, {shape}, {axis})"
+    return f"jnp.where({places} == jnp.expand_dims({index}, {axis}), jnp.expand_dims({ct}, {axis}), {zero})"
+
+
+def _place_batch(xs, dims, *, axis, size):
+    to, n = next(d for d in dims if d is not None), batch_size(xs, dims)
+    xs = [with_axis(x, d, to, n) for x, d in zip(xs, dims, strict=True)]
+    before = to <= axis
+    return bind(place_p, *xs, axis=axis + before, size=size), (to + (not before),)
+
+
+place_p = Primitive(
+    name="place",
+    infer=_place_infer,
+    emit=_place_emit,
+    jvp=lambda xs, ts, **params: (bind(place_p, *xs, **params), bind(place_p, ts[0], xs[1], **params)),
+    transpose=lambda cts, active, ct, index, *, axis, size: (pick(cts[0], index, axis=axis), None),
+    batch=_place_batch,
+)
+
+
+# -- argmax, argmin
+
+
+def argmax(x: Any, *, axis: int, dtype: Any = INT32) -> Any:
+    """The index of the largest element along an axis, the first of equals; of the first NaN if there is one."""
+    return bind1(argmax_p, x, axis=axis, dtype=np.dtype(dtype))
+
+
+def argmin(x: Any, *, axis: int, dtype: Any = INT32) -> Any:
+    """The index of the smallest element along an axis, the first of equals; of the first NaN if there is one."""
+    return bind1(argmin_p, x, axis=axis, dtype=np.dtype(dtype))
+
+
+def _arg_extremum(name: str) -> Primitive:
+    def infer(x: Aval, *, axis: int, dtype: np.dtype) -> tuple[Aval]:
+        require_kind(name, x, "biuf")
+        require_axes(name, x, (axis,))
+        require_elements(name, x, (axis,))
+        if dtype.kind not in "iu" or np.iinfo(dtype).max < x.shape[axis] - 1:
+            raise DTypeError(
+                f"{name} over {x.shape[axis]} elements needs an integer dtype that holds them, got {dtype}."
+            )
+        return (Aval(reduced(x, (axis,)).shape, dtype),)
+
+    def batch(xs, dims, *, axis, dtype):
+        (d,) = dims
+        axis += axis >= d
+        return bind(prim, *xs, axis=axis, dtype=dtype), (d - (d > axis),)
+
+    prim = no_derivative(
+        name,
+        infer,
+        emit=lambda x, *, axis, dtype: f"lax.{name}({x}, {axis}, {dtype_text(dtype)})",
+        batch=batch,
+        scalars=False,
+    )
+    return prim
+
+
+argmax_p = _arg_extremum("argmax")
+argmin_p = _arg_extremum("argmin")
+
+
+# -- the family
+
+
+def _nonlinear(name: str) -> Refused:
+    return Refused(f"{name} is not linear; only linear equations are transposed")
+
+
+def _extremum(name: str, find: Callable[..., Any]) -> Primitive:
+    def jvp(xs, ts, *, axes):
+        (x, axis), (t, _) = merge_axes(xs[0], axes), merge_axes(ts[0], axes)
+        index = find(x, axis=axis, dtype=INT32 if x.shape[axis] < 2**31 else np.dtype("int64"))
+        return bind(prim, *xs, axes=axes), (pick(t, index, axis=axis),)
+
+    emit = f"jnp.{name.removeprefix('reduce_')}({{}}, {{}})"
+    prim = reduction(name, emit, jvp, _nonlinear(name), kinds="iuf", empty=False)
+    return prim
+
+
+def reduce_max(x: Any, *, axes: Sequence[int]) -> Any:
+    """max x over `axes`; NaN if there is one. Its derivative is that of the first largest element."""
+    return _reduce(reduce_max_p, x, axes)
+
+
+def reduce_min(x: Any, *, axes: Sequence[int]) -> Any:
+    """min x over `axes`; NaN if there is one. Its derivative is that of the first smallest element."""
+    return _reduce(reduce_min_p, x, axes)
+
+
+reduce_max_p = _extremum("reduce_max", argmax)
+reduce_min_p = _extremum("reduce_min", argmin)
+
+
+def reduce_sum(x: Any, *, axes: Sequence[int]) -> Any:
+    """Σ x over `axes`, in x's dtype."""
+    return _reduce(reduce_sum_p, x, axes)
+
+
+def _reduce(prim: Primitive, x: Any, axes: Sequence[int]) -> Any:
+    axes = tuple(sorted(axes))
+    return bind1(prim, x, axes=axes) if axes else x
+
+
+def reduce_prod(x: Any, *, axes: Sequence[int]) -> Any:
+    """∏ x over `axes`, in x's dtype; its derivative is right where elements are 0."""
+    return _reduce(reduce_prod_p, x, axes)
+
+
+def _prod_jvp(xs, ts, *, axes):
+    (x, axis), (t, _) = merge_axes(xs[0], axes), merge_axes(ts[0], axes)
+    # ∂/∂x[i] is the product of the others: of those before times of those after. Nothing is divided by x[i].
+    before = shifted(cumprod(x, axis=axis), 1.0, axis, False)
+    after = shifted(cumprod(x, axis=axis, reverse=True), 1.0, axis, True)
+    return bind(reduce_prod_p, *xs, axes=axes), (reduce_sum(mul(mul(before, after), t), axes=(axis,)),)
+
+
+def _prod_emit(x, *, axes):
+    # jax.numpy widens products of small integers; the IR has made that decision already.
+    narrow = x.aval.dtype.kind in "iu" and x.aval.dtype.itemsize < 8
+    return f"jnp.prod({x}, {axes_text(x, axes)}{f', dtype={dtype_text(x.aval.dtype)}' if narrow else ''})"
+
+
+reduce_prod_p = reduction("reduce_prod", _prod_emit, _prod_jvp, _nonlinear("reduce_prod"), kinds="iufc")
+
+
+def logsumexp(x: Any, *, axes: Sequence[int]) -> Any:
+    """log Σ exp x over `axes`, of real x, without overflow.
+
+    Of −inf alone (or of nothing) it is −inf with derivative 0; where some x are +inf, each of these has derivative 1.
+    """
+    axes = tuple(sorted(axes))
+    return bind1(logsumexp_p, x, axes=axes)
+
+
+def _logsumexp_jvp(xs, ts, *, axes):
+    (x,), (t,) = xs, ts
+    (y,) = bind(logsumexp_p, x, axes=axes)
+    softmax = share(x, broadcast_back(y, x.shape, axes))
+    return (y,), (reduce_sum(mul(softmax, t), axes=axes),)
+
+
+logsumexp_p = reduction("logsumexp", "jax.nn.logsumexp({}, {})", _logsumexp_jvp, _nonlinear("logsumexp"), kinds="f")
+
+
+# -- booleans and bits
+
+
+def reduce_and(x: Any, *, axes: Sequence[int]) -> Any:
+    """Whether all are true; of integers, bit by bit."""
+    return _reduce(reduce_and_p, x, axes)
+
+
+def reduce_or(x: Any, *, axes: Sequence[int]) -> Any:
+    """Whether any is true; of integers, bit by bit."""
+    return _reduce(reduce_or_p, x, axes)
+
+
+def reduce_xor(x: Any, *, axes: Sequence[int]) -> Any:
+    """Whether an odd number are true; of integers, bit by bit."""
+    return _reduce(reduce_xor_p, x, axes)
+
+
+reduce_all, reduce_any = reduce_and, reduce_or
+
+
+def _bits(name: str, plain: str | None) -> Primitive:
+    def emit(x, *, axes):
+        if plain and x.aval.dtype.kind == "b":
+            return f"{plain}({x}, {axes_text(x, axes)})"
+        return f"lax.{name}({x}, {axes})"
+
+    prim = reduction(
+        name,
+        emit,
+        jvp=lambda xs, ts, *, axes: (bind(prim, *xs, axes=axes), (None,)),
+        transpose=_nonlinear(name),
+        kinds="biu",
+    )
+    return prim
+
+
+reduce_and_p = _bits("reduce_and", "jnp.all")
+reduce_or_p = _bits("reduce_or", "jnp.any")
+reduce_xor_p = _bits("reduce_xor", None)

@@ -1,0 +1,206 @@
+"""Special functions: the error function, the gamma and beta families, Bessel functions; those XLA computes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..ir.primitive import Refused
+from ..trace.builder import bind1
+from .arith import abs, add, div, exp, log, log1p, mul, neg, reciprocal, sign, square, sub
+from .compare import gt, select
+from .families import elementwise, fill
+
+
+def _no_partial(name: str, operand: str) -> Refused:
+    return Refused(
+        f"{name} has no derivative in its {operand}: there is no closed form. Hold it constant with stop_gradient."
+    )
+
+
+# -- the error function
+
+
+def erf(x: Any) -> Any:
+    return bind1(erf_p, x)
+
+
+def erfc(x: Any) -> Any:
+    return bind1(erfc_p, x)
+
+
+def erf_inv(x: Any) -> Any:
+    return bind1(erf_inv_p, x)
+
+
+def _gaussian(x, scale):
+    return mul(scale, exp(neg(square(x))))
+
+
+_ERF = 2 / math.sqrt(math.pi)
+erf_p = elementwise("erf", emit="lax.erf({})", partials=(lambda out, x: _gaussian(x, _ERF),), kinds="f")
+erfc_p = elementwise("erfc", emit="lax.erfc({})", partials=(lambda out, x: _gaussian(x, -_ERF),), kinds="f")
+erf_inv_p = elementwise(
+    "erf_inv", emit="lax.erf_inv({})", partials=(lambda out, x: mul(1 / _ERF, exp(square(out))),), kinds="f"
+)
+
+
+# -- gamma
+
+
+def lgamma(x: Any) -> Any:
+    """log |Γ(x)|."""
+    return bind1(lgamma_p, x)
+
+
+def digamma(x: Any) -> Any:
+    """Γ'(x) / Γ(x)."""
+    return bind1(digamma_p, x)
+
+
+def polygamma(order: Any, x: Any) -> Any:
+    """The derivative of digamma of that order (a floating array like x)."""
+    return bind1(polygamma_p, order, x)
+
+
+def zeta(x: Any, q: Any) -> Any:
+    """Hurwitz's Σ 1/(k + q)^x, k from 0."""
+    return bind1(zeta_p, x, q)
+
+
+def igamma(a: Any, x: Any) -> Any:
+    """The lower incomplete gamma function over Γ(a): the gamma distribution's P(a, x)."""
+    return bind1(igamma_p, a, x)
+
+
+def igammac(a: Any, x: Any) -> Any:
+    """1 - igamma(a, x)."""
+    return bind1(igammac_p, a, x)
+
+
+def igamma_grad_a(a: Any, x: Any) -> Any:
+    """The derivative of igamma in a."""
+    return bind1(igamma_grad_a_p, a, x)
+
+
+def random_gamma_grad(a: Any, x: Any) -> Any:
+    """How a gamma sample x moves with its parameter a at fixed probability: -(∂P/∂a) / (∂P/∂x)."""
+    return bind1(random_gamma_grad_p, a, x)
+
+
+def _gamma_density(a, x):
+    return exp(sub(sub(mul(sub(a, 1.0), log(x)), x), lgamma(a)))
+
+
+lgamma_p = elementwise("lgamma", emit="lax.lgamma({})", partials=(lambda out, x: digamma(x),), kinds="f")
+digamma_p = elementwise(
+    "digamma", emit="lax.digamma({})", partials=(lambda out, x: polygamma(fill(1.0, x.aval), x),), kinds="f"
+)
+polygamma_p = elementwise(
+    "polygamma",
+    emit="lax.polygamma({}, {})",
+    partials=(_no_partial("polygamma", "order"), lambda out, m, x: polygamma(add(m, 1.0), x)),
+    kinds="f",
+    scalars=False,
+)
+zeta_p = elementwise(
+    "zeta",
+    emit="lax.zeta({}, {})",
+    partials=(_no_partial("zeta", "exponent"), lambda out, x, q: mul(neg(x), zeta(add(x, 1.0), q))),
+    kinds="f",
+    scalars=False,
+)
+igamma_p = elementwise(
+    "igamma",
+    emit="lax.igamma({}, {})",
+    partials=(lambda out, a, x: igamma_grad_a(a, x), lambda out, a, x: _gamma_density(a, x)),
+    kinds="f",
+    scalars=False,
+)
+igammac_p = elementwise(
+    "igammac",
+    emit="lax.igammac({}, {})",
+    partials=(lambda out, a, x: neg(igamma_grad_a(a, x)), lambda out, a, x: neg(_gamma_density(a, x))),
+    kinds="f",
+    scalars=False,
+)
+igamma_grad_a_p = elementwise(
+    "igamma_grad_a",
+    emit="lax.igamma_grad_a({}, {})",
+    partials=(
+        _no_partial("igamma_grad_a", "parameter a"),
+        lambda out, a, x: mul(_gamma_density(a, x), sub(log(x), digamma(a))),
+    ),
+    kinds="f",
+    scalars=False,
+)
+random_gamma_grad_p = elementwise(
+    "random_gamma_grad",
+    emit="lax.random_gamma_grad({}, {})",
+    # With the density p: d/dx of -(∂P/∂a)/p is -(∂p/∂a)/p - out·(∂p/∂x)/p.
+    partials=(
+        _no_partial("random_gamma_grad", "parameter a"),
+        lambda out, a, x: sub(sub(digamma(a), log(x)), mul(out, sub(div(sub(a, 1.0), x), 1.0))),
+    ),
+    kinds="f",
+    scalars=False,
+)
+
+
+# -- beta
+
+
+def regularized_incomplete_beta(a: Any, b: Any, x: Any) -> Any:
+    """The beta distribution's P(a, b, x)."""
+    return bind1(regularized_incomplete_beta_p, a, b, x)
+
+
+def _beta_density(out, a, b, x):
+    log_beta = sub(add(lgamma(a), lgamma(b)), lgamma(add(a, b)))
+    return exp(sub(add(mul(sub(a, 1.0), log(x)), mul(sub(b, 1.0), log1p(neg(x)))), log_beta))
+
+
+regularized_incomplete_beta_p = elementwise(
+    "regularized_incomplete_beta",
+    emit="lax.betainc({}, {}, {})",
+    partials=(
+        _no_partial("regularized_incomplete_beta", "parameter a"),
+        _no_partial("regularized_incomplete_beta", "parameter b"),
+        _beta_density,
+    ),
+    kinds="f",
+    scalars=False,
+)
+
+
+# -- Bessel
+
+
+def bessel_i0e(x: Any) -> Any:
+    """exp(-|x|) I₀(x)."""
+    return bind1(bessel_i0e_p, x)
+
+
+def bessel_i1e(x: Any) -> Any:
+    """exp(-|x|) I₁(x)."""
+    return bind1(bessel_i1e_p, x)
+
+
+def _bessel_i1e_partial(out, x):
+    """I₀ - I₁/x, scaled, less sign(x) times the value; 1/2 at 0, where I₁/x has no digits."""
+    eps = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 2.0**-7
+    away = gt(abs(x), eps)
+    safe = select(away, x, fill(eps, x.aval))
+    slope = sub(bessel_i0e(safe), mul(out, add(sign(safe), reciprocal(safe))))
+    return select(away, slope, fill(0.5, x.aval))
+
+
+bessel_i0e_p = elementwise(
+    "bessel_i0e",
+    emit="lax.bessel_i0e({})",
+    partials=(lambda out, x: sub(bessel_i1e(x), mul(sign(x), out)),),
+    kinds="f",
+)
+bessel_i1e_p = elementwise("bessel_i1e", emit="lax.bessel_i1e({})", partials=(_bessel_i1e_partial,), kinds="f")

@@ -1,0 +1,60 @@
+"""The checks on each supported pair of interpreter and JAX: `nox`, or one session by name, `nox -s oldest`."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "uv|venv"
+nox.options.sessions = ["lint", "types", "oldest", "newest"]
+nox.options.error_on_missing_interpreters = False
+
+OLDEST_JAX = ("jax==0.10.0", "jaxlib==0.10.0")
+
+
+def run_tests(session: nox.Session) -> None:
+    session.run("python", "-c", "import jax; print('JAX', jax.__version__)")
+    session.run("pytest", "-q", "-n", "2", *session.posargs)
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """The tests on the oldest Python and the oldest JAX."""
+    session.install("-e", ".[test]", *OLDEST_JAX)
+    run_tests(session)
+
+
+@nox.session(python=["3.12", "3.13"])
+def newest(session: nox.Session) -> None:
+    """The tests on the newest JAX that the interpreter can run."""
+    session.install("--upgrade", "-e", ".[test]", "jax", "jaxlib")
+    run_tests(session)
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """ruff: rules and format."""
+    session.install("ruff>=0.12")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python="3.11")
+def types(session: nox.Session) -> None:
+    """pyright, without a single error."""
+    session.install("-e", ".[dev]")
+    session.run("pyright")
+
+
+@nox.session(python="3.11")
+def examples(session: nox.Session) -> None:
+    """Each example, without a display."""
+    session.install("-e", ".[examples]")
+    for script in ("quickstart", "digits"):
+        session.run("python", f"examples/{script}.py", env={"MPLBACKEND": "Agg"})
+
+
+@nox.session(python="3.11")
+def bench(session: nox.Session) -> None:
+    """gradlab beside its peers: `nox -s bench`; writes benchmarks/results/."""
+    session.install("-e", ".[examples]", "autograd")
+    session.run("python", "benchmarks/engine.py", *session.posargs)

@@ -1,0 +1,35 @@
+"""No primitive is untested: the registry against every table of cases."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import gradlab
+import tests.ops
+from gradlab.ir.primitive import REGISTRY, Primitive
+
+for module in pkgutil.walk_packages(gradlab.__path__, "gradlab."):
+    importlib.import_module(module.name)
+
+TABLES = {
+    path.stem: importlib.import_module(f"tests.ops.{path.stem}").CASES
+    for path in sorted(Path(tests.ops.__path__[0]).glob("test_*.py"))
+    if hasattr(importlib.import_module(f"tests.ops.{path.stem}"), "CASES")
+}
+
+
+def test_no_primitive_is_untested():
+    named = {key.split(".")[0] for table in TABLES.values() for key in table}
+    # A primitive that carries programs is tested by what it does to them (tests/control), one by one.
+    plain = {name for name, primitive in REGISTRY.items() if not primitive.graphs}
+    assert not plain - named, f"no case in tests/ops for {sorted(plain - named)}"
+    assert not named - REGISTRY.keys(), f"cases for what is no primitive: {sorted(named - REGISTRY.keys())}"
+
+
+def test_every_slot_is_filled():
+    for primitive in REGISTRY.values():
+        assert isinstance(primitive, Primitive)
+        for slot in ("infer", "emit", "jvp", "transpose", "batch"):
+            assert callable(getattr(primitive, slot)), f"{primitive}.{slot}"

@@ -179,14 +179,20 @@ def jacobian_program(graph: Graph, active: Sequence[bool], n_values: int, mode: 
     return Program(tidy(trace_graph(run, graph.in_avals, input_names(graph))))
 
 
+def _over_basis(linear: Graph, builder, residuals: Sequence[Any], aval: Aval, axes: Sequence[int]) -> list[Any]:
+    """A linear program of one tangent on each basis vector of `aval`, stacked along `axes` of its outputs."""
+    if aval.size == 1:
+        return inline(linear, builder, [*residuals, fill(1.0, aval)])
+    batched, _ = batch_graph(linear, [None] * len(residuals) + [0], aval.size, axes)
+    return inline(batched, builder, [*residuals, basis(aval)])
+
+
 def _columns(lin, builder, residuals, moving, dependent, graph) -> dict:
     """Blocks by forward mode: the linear program on a basis of each input, the batch axis last."""
     found = {}
     for j, v in enumerate(moving):
         one, alive = _one_tangent(lin.linear, lin.n_residuals, j)
-        axes = [y.ndim for y in one.outputs]
-        batched, _ = batch_graph(one, [None] * lin.n_residuals + [0], v.aval.size, axes)
-        got = iter(inline(batched, builder, [*residuals, basis(v.aval)]))
+        got = iter(_over_basis(one, builder, residuals, v.aval, [y.ndim for y in one.outputs]))
         for i, on in zip(dependent, alive, strict=True):
             if on:
                 found[i, j] = next(got)
@@ -200,8 +206,7 @@ def _rows(lin, builder, residuals, moving, dependent, graph) -> dict:
     for position, i in enumerate(dependent):
         one, alive = transpose_graph(lin.linear, linear, [p == position for p in range(len(dependent))])
         y = graph.outputs[i].aval
-        batched, _ = batch_graph(one, [None] * lin.n_residuals + [0], y.size, [0] * len(one.outputs))
-        got = iter(inline(batched, builder, [*residuals, basis(y)]))
+        got = iter(_over_basis(one, builder, residuals, y, [0] * len(one.outputs)))
         for j, on in enumerate(alive):
             if on:
                 found[i, j] = next(got)

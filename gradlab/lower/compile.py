@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..ir.graph import Graph
-from .emit import emit
+from .emit import emit, function_name
 
 _serial = itertools.count()
 
@@ -24,9 +24,9 @@ class Executable:
 
     def __init__(self, graph: Graph, name: str = "f"):
         self.graph = graph
-        self.name = name
-        self.text = emit(graph, name)
-        self.fn = load(self.text, name)
+        self.name = function_name(name)
+        self.text = emit(graph, self.name)
+        self.fn = load(self.text, self.name)
 
     @cached_property
     def jitted(self) -> Callable[..., tuple]:

@@ -29,7 +29,7 @@ class Names:
         self._taken = {*taken, *MODULES}
 
     def take(self, wish: str | None) -> str:
-        if not wish or not _IDENTIFIER.match(wish) or keyword.iskeyword(wish) or keyword.issoftkeyword(wish):
+        if not wish or not is_identifier(wish):
             wish = "t"
             name = "t0"
         else:
@@ -49,7 +49,7 @@ _BUILTINS = __builtins__ if not isinstance(__builtins__, dict) else type("B", ()
 def emit(graph: Graph, name: str = "f") -> str:
     """The graph as the source of a Python function `name(*inputs) -> tuple of outputs`."""
     names = Names()
-    fname = names.take(name)
+    fname = names.take(function_name(name))
     local: dict[Var, str] = {}
     for v in graph.inputs:
         local[v] = names.take(v.name)
@@ -66,6 +66,15 @@ def emit(graph: Graph, name: str = "f") -> str:
     outs = [full_text(a) if type(a) is Lit else Text(local[a], a.aval) for a in graph.outputs]  # type: ignore[index]
     lines.append(f"    return ({', '.join(outs)}{',' if len(outs) == 1 else ''})")
     return "\n".join(lines) + "\n"
+
+
+def function_name(name: str) -> str:
+    """`name` if it can name a function, else `f`."""
+    return name if is_identifier(name) and name not in MODULES else "f"
+
+
+def is_identifier(name: str) -> bool:
+    return bool(_IDENTIFIER.match(name)) and not keyword.iskeyword(name) and not keyword.issoftkeyword(name)
 
 
 def module_text(graph: Graph, name: str = "f") -> str:

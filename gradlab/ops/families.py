@@ -60,8 +60,8 @@ def same_type(name: str, *avals: Aval) -> Aval:
 
 
 def fill(value: bool | int | float | complex, aval: Aval) -> Lit:
-    """The constant array of one number. Its type is never weak."""
-    return Lit(value, Aval(aval.shape, aval.dtype))
+    """The constant array of one number, of exactly this type (a weak one stays weak)."""
+    return Lit(value, aval)
 
 
 def zeros_like(x: Any) -> Lit:

@@ -73,7 +73,7 @@ sort_p = Primitive(
 
 
 def top_k(x: Any, *, k: int) -> tuple[Any, Any]:
-    """The k largest elements along the last axis, largest first, and their int32 positions. Of equals the first leads."""
+    """The k largest elements along the last axis, largest first, and their int32 positions. Ties: first first."""
     return bind(top_k_p, x, k=k)  # type: ignore[return-value]
 
 

@@ -135,7 +135,7 @@ class Builder:
         if kind is Lit:
             return self.literal(x.value, x.aval)
         if kind is float or kind is int or kind is bool or kind is complex:
-            return self.literal(x, aval_of(x) if like is None else Aval(like.shape, like.dtype))
+            return self.literal(x, aval_of(x) if like is None else like)
         if isinstance(x, np.generic):
             return self.literal(x.item(), aval_of(x))
         return self.capture(x)

@@ -20,7 +20,7 @@ def interleaved(
     budget: float,
     before: dict[str, Callable[[], None]] | None = None,
     slice_seconds: float = 2e-3,
-    rounds: tuple[int, int] = (5, 60),
+    rounds: tuple[int, int] = (7, 60),
 ) -> dict[str, list[float]]:
     """Seconds per call of each contender, one number a round.
 

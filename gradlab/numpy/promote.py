@@ -133,6 +133,15 @@ def promote(*xs: Any, inexact: bool = False) -> list[Tracer | Lit]:
     return out
 
 
+def alike(*xs: Any, inexact: bool = False) -> list[Tracer]:
+    """`promote`, with literals made tracers too: all have operators."""
+    out = promote(*xs, inexact=inexact)
+    if any(type(x) is Lit for x in out):
+        at = home(*out)
+        out = [at.operand(x, None) for x in out]
+    return out  # type: ignore[return-value]
+
+
 def number(value: Any, dtype: np.dtype) -> bool | int | float | complex:
     """A Python number as the dtype holds it; integers wrap, as in jax.numpy."""
     kind = dtype.kind

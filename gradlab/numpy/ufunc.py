@@ -72,9 +72,9 @@ class Binary:
             return record(x, y) if isinstance(x, OPERANDS) else NotImplemented
 
         self.record = record
-        self.function = named(_straight(prim, kinds, general), name)
-        self.operator = _straight(prim, kinds, guarded)
-        self.reflected = _straight_swapped(prim, kinds, guarded_swapped)
+        self.function = named(straight(prim, kinds, general), name)
+        self.operator = straight(prim, kinds, guarded)
+        self.reflected = straight_swapped(prim, kinds, guarded_swapped)
 
 
 def _record(prim: Primitive, x: Any, y: Any) -> Tracer:
@@ -85,7 +85,9 @@ def _record(prim: Primitive, x: Any, y: Any) -> Tracer:
 # A weak dtype narrower than JAX's default widens when it meets its like (x64 on); 8-byte ones are the default.
 
 
-def _straight(prim: Primitive, kinds: str, slow: Rule) -> Rule:
+def straight(prim: Primitive, kinds: str, slow: Rule) -> Rule:
+    """(x, y) -> prim(x, y), at once where x and y agree or y is a number beside a floating x; else `slow(x, y)`."""
+
     def call(x, y, /):
         if type(x) is Tracer:
             aval = x.aval
@@ -102,7 +104,9 @@ def _straight(prim: Primitive, kinds: str, slow: Rule) -> Rule:
     return call
 
 
-def _straight_swapped(prim: Primitive, kinds: str, slow: Rule) -> Rule:
+def straight_swapped(prim: Primitive, kinds: str, slow: Rule) -> Rule:
+    """(y, x) -> prim(x, y), at once where x is a number beside a floating y; else `slow(y, x)`."""
+
     def call(y, x, /):
         aval = y.aval
         if aval.dtype.kind == "f" and (not aval.weak or aval.dtype.itemsize == 8) and "f" in kinds:

@@ -52,7 +52,7 @@ def n_bytes(*trees: Any) -> int:
 
 
 def transformer(dtype: str, scale: float) -> Work:
-    """One block, causal attention with 16 heads and a gelu layer of four times the width, 8 sequences of 1024 tokens."""
+    """One block, 16 causal heads and a gelu layer of four times the width, on 8 sequences of 1024 tokens."""
     batch, tokens, heads, width = 8, max(16, int(1024 * scale)), 16, 64
     d = heads * width
     normal = draws(dtype)
@@ -225,6 +225,17 @@ def difference(ours: Any, theirs: Any) -> float:
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
+ROW = "{:<22}{:>10}{:>9}{:>8}{:>8} {:<16}{:>20}{:>8}"
+
+
+def as_text(row: dict) -> str:
+    own, theirs = row["memory"]["gradlab"], row["memory"]["jax"]
+    shares = [f"{row['share'][name]:.0%}" for name in ("gradlab", "jax")]
+    took = duration(row["seconds"]["gradlab"])
+    memory = f"{size(own)} ({size(theirs)})"
+    return ROW.format(row["program"], took, times(row["ratio"]), *shares, row["of"], memory, f"{row['difference']:.0e}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="programs whose name contains this")
@@ -241,26 +252,14 @@ def main() -> None:
     bandwidth = copy_rate(options.scale)
     rows, rates = [], {}
     for dtype in ("float32", "bfloat16"):
-        rates[dtype] = matmul_rate(dtype, options.scale)
-        print(
-            f"\n{device.device_kind}: copies {size(bandwidth)}/s, multiplies {dtype} at {rates[dtype] / 1e12:.3g} Tflop/s"
-        )
-        print(
-            f"{'gradient of':<22}{'gradlab':>10}{'vs. jax':>9}{'share':>8}{'(jax)':>8} {'of':<16}{'memory (jax)':>20}  differ"
-        )
+        rate = rates[dtype] = matmul_rate(dtype, options.scale)
+        print(f"\n{device.device_kind}, {dtype}: copies {size(bandwidth)}/s, multiplies at {rate / 1e12:.3g} Tflop/s")
+        print(ROW.format("gradient of", "gradlab", "vs. jax", "share", "(jax)", "of", "memory (jax)", "differ"))
         for make in works(dtype, options.scale):
             work = make()
-            if options.only not in work.name:
-                continue
-            row = measure(work, dtype, bandwidth, rates[dtype], options.budget)
-            rows.append(row)
-            share = [f"{row['share'][name]:>7.0%}" for name in ("gradlab", "jax")]
-            memory = f"{size(row['memory']['gradlab'])} ({size(row['memory']['jax'])})"
-            print(
-                f"{row['program']:<22}{duration(row['seconds']['gradlab']):>10}{times(row['ratio']):>9} {share[0]} {share[1]} "
-                f"{row['of']:<16}{memory:>20}  {row['difference']:.0e}",
-                flush=True,
-            )
+            if options.only in work.name:
+                rows.append(measure(work, dtype, bandwidth, rate, options.budget))
+                print(as_text(rows[-1]), flush=True)
     if device.platform == "gpu" and not options.only and options.scale == 1:
         about = {"machine": machine(), "copy": bandwidth, "matmul": rates}
         RESULTS.mkdir(exist_ok=True)

@@ -1,4 +1,7 @@
-"""README.md tells the truth: each `python` block runs, after those before it, and prints the `text` block under it."""
+"""README.md tells the truth: each `python` block runs, after those before it, and prints the `text` block under it.
+
+So does CONTRIBUTING.md: what it quotes from a file stands there, word for word.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,10 @@ for block in json.load(sys.stdin):
     printed.append(out.getvalue())
 json.dump(printed, sys.stdout)
 """
+
+QUOTES = re.findall(
+    r"^<!-- in: (\S+) -->\n```python\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.M | re.S
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +65,8 @@ def test_no_number_is_left_to_fill_in():
     for mark in re.findall(r"<!-- (bench:\w+) -->", README):
         inside = README.split(f"<!-- {mark} -->")[1].split(f"<!-- /{mark} -->")[0]
         assert re.search(r"\d", inside), f"the table {mark} is empty: run benchmarks/engine.py --readme"
+
+
+@pytest.mark.parametrize("path, quoted", QUOTES, ids=[path for path, _ in QUOTES])
+def test_contributing_quotes_the_code(path, quoted):
+    assert quoted in (ROOT / path).read_text()

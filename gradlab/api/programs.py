@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.graph import Aval, Graph
+from ..ir.graph import Aval, Graph, chained
 from ..lower.compile import Executable
 from ..lower.finish import finish
 from ..ops.compare import eq_p
@@ -80,14 +80,13 @@ def value_and_grad_program(graph: Graph, active: Sequence[bool], want_value: boo
     moving = [v for v, a in zip(graph.inputs, active, strict=False) if a]
     backward, alive = _transposed(lin) if lin.out_active[0] else (None, (False,) * len(moving))
 
-    def run(builder, *xs):
-        outs = inline(lin.primal, builder, xs)
-        ys, residuals = outs[:n_out], outs[n_out:]
-        got = iter(inline(backward, builder, [*residuals, fill(1.0, ys[0].aval)]) if backward else ())
-        found = [next(got) if on else zeros_like(v) for v, on in zip(moving, alive, strict=True) if on or zeros]
-        return [*ys[0 if want_value else 1 :], *found]
-
-    result = tidy(trace_graph(run, graph.in_avals, input_names(graph)))
+    ys, residuals = lin.primal.outputs[:n_out], lin.primal.outputs[n_out:]
+    eqns, cts = list(lin.primal.eqns), []
+    if backward is not None:
+        eqns, cts = chained(lin.primal, backward, [*residuals, fill(1.0, ys[0].aval)])
+    got = iter(cts)
+    found = [next(got) if on else zeros_like(v) for v, on in zip(moving, alive, strict=True) if on or zeros]
+    result = tidy(Graph(lin.primal.inputs, eqns, [*ys[0 if want_value else 1 :], *found]))
     alive = (True,) * len(moving) if zeros else alive
     return Program(result, alive, full=all(alive) and len(moving) == len(active))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -175,3 +175,16 @@ class Graph:
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Graph) and hash(self) == hash(other) and self.key == other.key)
+
+
+def chained(first: Graph, second: Graph, feed: Sequence[Atom]) -> tuple[list[Eqn], list[Atom]]:
+    """The equations of `first`, then those of `second` with its inputs replaced by the atoms `feed`; and its outputs.
+
+    The variables of the two must be distinct.
+    """
+    instead: dict[Var, Atom] = dict(zip(second.inputs, feed, strict=True))
+    eqns = list(first.eqns)
+    for eqn in second.eqns:
+        inputs = tuple([instead.get(a, a) if type(a) is Var else a for a in eqn.inputs])
+        eqns.append(Eqn(eqn.prim, inputs, eqn.outputs, eqn.params, eqn.where))
+    return eqns, [instead.get(a, a) if type(a) is Var else a for a in second.outputs]

@@ -23,17 +23,19 @@ class Refused:
 
 
 class Text(str):
-    """The text of an operand as it reaches `emit`: an expression, with the `aval` it evaluates to.
+    """The text of an operand as it reaches `emit`: an expression, with the `aval` it stands for.
 
-    `bare` marks a literal printed as a plain Python number, whose dtype the other operands decide.
+    `is_number` marks a literal written as one number, whatever its aval's shape.
     """
 
-    __slots__ = ("aval",)
+    __slots__ = ("aval", "is_number")
     aval: Aval
+    is_number: bool
 
-    def __new__(cls, text: str, aval: Aval) -> Text:
+    def __new__(cls, text: str, aval: Aval, is_number: bool = False) -> Text:
         self = super().__new__(cls, text)
         self.aval = aval
+        self.is_number = is_number
         return self
 
 
@@ -51,6 +53,8 @@ class Primitive:
     `scalars` says that the operation is elementwise: `emit` may be handed literals as plain numbers, and operands that
     broadcast. `commutes`: the operands may be swapped. `fold(*numbers, **params)` is the one number that fills the result
     when each operand is filled with one number (NumPy scalars of the right dtype), or None where there is no such number.
+    `call(*texts, **params)` is the same as `emit` in the words of jax.lax, which JAX reads in half the time: how a long
+    program is written. Its operands do not broadcast, but a literal may still be one number.
     A primitive that carries programs names the parameters that hold them in `graphs`, and has two more rules:
     `split(xs, unknown, **params)` and `expand(xs, **params) -> outs`, its meaning in simpler equations.
     """
@@ -63,6 +67,7 @@ class Primitive:
     batch: Callable[..., tuple[tuple, tuple]]
     scalars: bool = field(default=False, kw_only=True)
     commutes: bool = field(default=False, kw_only=True)
+    call: Callable[..., str] | None = field(default=None, kw_only=True)
     fold: Callable[..., Any] | None = field(default=None, kw_only=True)
     graphs: tuple[str, ...] = field(default=(), kw_only=True)
     split: Callable[..., Any] | None = field(default=None, kw_only=True)

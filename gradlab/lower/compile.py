@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ..ir.graph import Graph
@@ -36,7 +37,7 @@ class Executable:
 
 def load(text: str, name: str) -> Callable[..., tuple]:
     """The function `name` that the source text defines, with only jax in reach."""
-    scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "lax": lax}
+    scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "lax": lax, "np": np}
     exec(compile(text, f"<gradlab {next(_serial)}>", "exec"), scope)
     return scope[name]
 

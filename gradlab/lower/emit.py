@@ -6,10 +6,11 @@ primitive's `emit` says of them; nothing of the user's is ever pasted.
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -17,8 +18,19 @@ from ..ir.graph import Atom, Eqn, Graph, Lit, Var, is_inexact
 from ..ir.primitive import Text
 from ..ops.families import broadcast_p
 
-MODULES = ("jax", "jnp", "lax", "np")
+MODULES = {"jax": "import jax", "jnp": "import jax.numpy as jnp", "lax": "from jax import lax", "np": "import numpy as np"}
+LONG = 60  # equations beyond which a program is written in parts, in the words of jax.lax
+PART = 40  # equations a part
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}\Z")
+
+
+def is_identifier(name: str) -> bool:
+    return bool(_IDENTIFIER.match(name)) and not keyword.iskeyword(name) and not keyword.issoftkeyword(name)
+
+
+def function_name(name: str) -> str:
+    """`name` if it can name a function, else `f`."""
+    return name if is_identifier(name) and name not in MODULES and not hasattr(builtins, name) else "f"
 
 
 class Names:
@@ -29,94 +41,125 @@ class Names:
         self._taken = {*taken, *MODULES}
 
     def take(self, wish: str | None) -> str:
-        if not wish or not is_identifier(wish):
-            wish = "t"
-            name = "t0"
-        else:
+        if wish and is_identifier(wish):
             name = wish
+        else:
+            wish, name = "t", "t0"
         k = self._next.get(wish, 0)
-        while name in self._taken or hasattr(_BUILTINS, name):
+        while name in self._taken or hasattr(builtins, name):
             k += 1
-            name = f"{wish.rstrip('_')}_{k}" if wish != "t" else f"t{k}"
+            name = f"t{k}" if wish == "t" else f"{wish.rstrip('_')}_{k}"
         self._next[wish] = k
         self._taken.add(name)
         return name
 
 
-_BUILTINS = __builtins__ if not isinstance(__builtins__, dict) else type("B", (), __builtins__)
-
-
 def emit(graph: Graph, name: str = "f") -> str:
-    """The graph as the source of a Python function `name(*inputs) -> tuple of outputs`."""
-    names = Names()
-    fname = names.take(function_name(name))
-    local: dict[Var, str] = {}
-    for v in graph.inputs:
-        local[v] = names.take(v.name)
-    lines = [f"def {fname}({', '.join(local[v] for v in graph.inputs)}):"]
-    implicit = _implicit_broadcasts(graph)
-    for eqn in graph.eqns:
-        if eqn.outputs[0] in implicit:
-            continue
-        expression = _expression(eqn, local, implicit)
-        for v in eqn.outputs:
-            local[v] = names.take(v.name or (eqn.where.assigned if eqn.where and len(eqn.outputs) == 1 else None))
-        targets = ", ".join(local[v] for v in eqn.outputs)
-        lines.append(f"    {targets} = {expression}")
-    outs = [full_text(a) if type(a) is Lit else Text(local[a], a.aval) for a in graph.outputs]  # type: ignore[index]
-    lines.append(f"    return ({', '.join(outs)}{',' if len(outs) == 1 else ''})")
-    return "\n".join(lines) + "\n"
+    """The graph as the source of a Python function `name(*inputs) -> tuple of outputs`.
+
+    A long program comes in parts, functions of their own that stand before it: JAX reads a hundred short functions in half
+    the time of one long one.
+    """
+    if len(graph.eqns) <= LONG:
+        return _Writer(name, _implicit_broadcasts(graph)).function(graph)
+    return _Writer(name, {}, calls=True).parts(graph)
 
 
-def function_name(name: str) -> str:
-    """`name` if it can name a function, else `f`."""
-    return name if is_identifier(name) and name not in MODULES else "f"
+class _Writer:
+    """Writes functions that share one set of names.
 
+    **Attributes:** `local`: the name of each variable; `implicit`: broadcasts that are not written, with their operand;
+    `calls`: whether primitives are written in their `call` form.
+    """
 
-def is_identifier(name: str) -> bool:
-    return bool(_IDENTIFIER.match(name)) and not keyword.iskeyword(name) and not keyword.issoftkeyword(name)
+    def __init__(self, name: str, implicit: dict[Var, Atom], calls: bool = False):
+        self.name = function_name(name)
+        self.names = Names([self.name])
+        self.local: dict[Var, str] = {}
+        self.implicit = implicit
+        self.calls = calls
+
+    def function(self, graph: Graph) -> str:
+        head = self._head(self.name, graph.inputs)
+        return "\n".join([head, *self._statements(graph.eqns), self._return(graph.outputs)]) + "\n"
+
+    def parts(self, graph: Graph) -> str:
+        """One function per stretch of equations, and the function that calls them in turn."""
+        head = self._head(self.name, graph.inputs)
+        stretches = [graph.eqns[i : i + PART] for i in range(0, len(graph.eqns), PART)]
+        last_read: dict[Var, int] = {a: len(stretches) for a in graph.outputs if type(a) is Var}
+        for k in reversed(range(len(stretches))):
+            for eqn in stretches[k]:
+                for a in eqn.inputs:
+                    if type(a) is Var:
+                        last_read.setdefault(a, k)
+        functions, calls = [], []
+        for k, stretch in enumerate(stretches):
+            made = {v for eqn in stretch for v in eqn.outputs}
+            reads = dict.fromkeys(a for eqn in stretch for a in eqn.inputs if type(a) is Var and a not in made)
+            gives = [v for eqn in stretch for v in eqn.outputs if last_read.get(v, -1) > k]
+            part = self.names.take(f"{self.name}_part{k + 1}")
+            takes = ", ".join(self.local[v] for v in reads)
+            body = [f"def {part}({takes}):", *self._statements(stretch), self._return(gives)]
+            functions.append("\n".join(body))
+            calls.append(f"    {', '.join(self.local[v] for v in gives)}, = {part}({takes})")
+        main = "\n".join([head, *calls, self._return(graph.outputs)])
+        return "\n\n\n".join([*functions, main]) + "\n"
+
+    def _head(self, name: str, inputs: tuple[Var, ...]) -> str:
+        for v in inputs:
+            self.local[v] = self.names.take(v.name)
+        return f"def {name}({', '.join(self.local[v] for v in inputs)}):"
+
+    def _statements(self, eqns: Iterable[Eqn]) -> list[str]:
+        lines = []
+        for eqn in eqns:
+            if eqn.outputs[0] in self.implicit:
+                continue
+            expression = self._expression(eqn)
+            assigned = eqn.where.assigned if eqn.where and len(eqn.outputs) == 1 else None
+            for v in eqn.outputs:
+                self.local[v] = self.names.take(v.name or assigned)
+            lines.append(f"    {', '.join(self.local[v] for v in eqn.outputs)} = {expression}")
+        return lines
+
+    def _return(self, outputs: Sequence[Atom]) -> str:
+        outs = [full_text(a) if type(a) is Lit else self.local[a] for a in outputs]  # type: ignore[index]
+        return f"    return ({', '.join(outs)}{',' if len(outs) == 1 else ''})"
+
+    def _expression(self, eqn: Eqn) -> str:
+        """The right-hand side of one equation."""
+        prim, implicit = eqn.prim, self.implicit
+        calls = self.calls and prim.call is not None
+        shown = [implicit.get(a, a) if prim.scalars and type(a) is Var else a for a in eqn.inputs]
+        has_array = any(type(a) is Var and a not in implicit for a in eqn.inputs)
+        texts = []
+        for k, (a, b) in enumerate(zip(eqn.inputs, shown, strict=True)):
+            if type(b) is Var:
+                stretch = not has_array and k == 0 and b is not a
+                text = f"jnp.broadcast_to({self.local[b]}, {a.shape})" if stretch else self.local[b]
+                texts.append(Text(text, a.aval))
+            elif not prim.scalars or (k == 0 and not has_array):
+                texts.append(full_text(b))  # type: ignore[arg-type]
+            elif calls:
+                texts.append(Text(strict_text(b), a.aval, is_number=True))  # type: ignore[arg-type]
+            elif _has_partner(b, eqn.inputs, implicit):  # type: ignore[arg-type]
+                texts.append(Text(number_text(b), a.aval, is_number=True))  # type: ignore[arg-type]
+            else:
+                texts.append(Text(typed_text(b), a.aval, is_number=True))  # type: ignore[arg-type]
+        return prim.call(*texts, **eqn.params) if calls and prim.call else prim.emit(*texts, **eqn.params)
 
 
 def module_text(graph: Graph, name: str = "f") -> str:
     """The graph as a module of its own: imports, the function, and the shapes it was read for."""
     text = emit(graph, name)
-    head, body = text.split("\n", 1)
-    used = [
-        line
-        for line, word in (("import jax", "jax."), ("import jax.numpy as jnp", "jnp."), ("from jax import lax", "lax."))
-        if re.search(rf"(?<![A-Za-z0-9_.]){re.escape(word)}", body)
-    ]
+    used = [line for word, line in MODULES.items() if re.search(rf"(?<![A-Za-z0-9_.]){word}\.", text)]
     takes = ", ".join(str(a) for a in graph.in_avals)
     gives = ", ".join(str(a) for a in graph.out_avals)
+    start = text.rindex(f"def {function_name(name)}(")
+    end = text.index("\n", start)
     gap = "\n".join(used) + "\n\n\n" if used else ""
-    return f"{gap}{head}\n    # {takes} -> {gives}\n{body}"
-
-
-def _expression(eqn: Eqn, local: dict[Var, str], implicit: dict[Var, Atom]) -> str:
-    """The right-hand side of one equation."""
-    texts = []
-    scalars = eqn.prim.scalars
-    for a in eqn.inputs:
-        if type(a) is Var:
-            shown = implicit.get(a, a) if scalars else a
-            if type(shown) is Var:
-                texts.append(Text(local[shown], a.aval))
-                continue
-            a = shown
-        if not scalars:
-            texts.append(full_text(a))  # type: ignore[arg-type]
-        elif _has_partner(a, eqn.inputs, implicit):
-            texts.append(Text(number_text(a), a.aval))  # type: ignore[arg-type]
-        else:
-            texts.append(Text(typed_text(a), a.aval))  # type: ignore[arg-type]
-    if scalars and texts and not any(type(a) is Var and a not in implicit for a in eqn.inputs):
-        first = eqn.inputs[0]
-        lit = implicit.get(first, first) if type(first) is Var else first
-        if type(lit) is Lit:
-            texts[0] = full_text(lit)
-        else:
-            texts[0] = Text(f"jnp.broadcast_to({local[lit]}, {first.shape})", first.aval)  # type: ignore[index]
-    return eqn.prim.emit(*texts, **eqn.params)
+    return f"{gap}{text[:end]}\n    # {takes} -> {gives}{text[end:]}"
 
 
 def _has_partner(a: Atom, inputs: tuple[Atom, ...], implicit: dict[Var, Atom]) -> bool:
@@ -173,6 +216,18 @@ def _real(value: float | int) -> str:
 def dtype_text(dtype: np.dtype) -> str:
     """A dtype as an expression: `jnp.float32`."""
     return "jnp.bool_" if dtype.kind == "b" else f"jnp.{dtype.name}"
+
+
+_DEFAULTS = ("float64", "int64", "complex128", "bool")  # what a Python number is to jax.lax when x64 is on
+
+
+def strict_text(a: Lit) -> str:
+    """The literal as one number that jax.lax takes for its very dtype, whether or not x64 is on."""
+    name = a.dtype.name
+    number = number_text(Lit(complex(a.value), a.aval) if a.dtype.kind == "c" else a)
+    if a.aval.weak or name in _DEFAULTS:
+        return number
+    return f"{'np' if a.dtype.kind in 'iufc' else 'jnp'}.{name}({number})"
 
 
 def typed_text(a: Lit) -> str:

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ..ir.graph import Lit
 from ..trace.avals import is_jax_tracer
 from ..trace.builder import AMBIENT
 from ..trace.tracer import Tracer
@@ -26,6 +29,14 @@ def has_tracer(xs: Any) -> bool:
 
 def has_jax_tracer(xs: Any) -> bool:
     return any(has_jax_tracer(x) if type(x) is list or type(x) is tuple else is_jax_tracer(x) for x in xs)
+
+
+OPERANDS = (Tracer, Lit, bool, int, float, complex, np.ndarray, np.generic, jax.Array)
+
+
+def is_operand(x: Any) -> bool:
+    """Whether `x` is a number or an array, so that an operator may take it."""
+    return isinstance(x, OPERANDS)
 
 
 def recording(args: Any, kwargs: dict[str, Any]) -> bool:

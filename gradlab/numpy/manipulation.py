@@ -11,8 +11,8 @@ from ..ir.graph import Lit
 from ..ops import shape as ops
 from . import axes as ax
 from .dispatch import public
-from .promote import broadcast_shapes, home, lift, result_dtype, retype, stretch
 from .promote import aval as aval_of
+from .promote import broadcast_shapes, home, lift, result_dtype, retype, stretch
 
 
 @public("reshape")

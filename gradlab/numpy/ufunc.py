@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ..ir.graph import Lit
 from ..ir.primitive import Primitive
+from ..ops.families import kind
 from ..trace.tracer import Tracer
-from .dispatch import recording
+from .dispatch import is_operand, recording
 from .promote import lift, promote
 
 Rule = Callable[..., Any]
-OPERANDS = (Tracer, Lit, bool, int, float, complex, np.ndarray, np.generic, jax.Array)
 
 
 def named(fn: Rule, name: str) -> Rule:
@@ -40,7 +37,7 @@ def unary(name: str, prim: Primitive, direct: str = "fc", inexact: bool = True, 
         elif not recording((x,), {}):
             return native(x)
         (x,) = promote(lift(x), inexact=inexact)
-        if rule is not None and x.aval.dtype.kind not in direct:
+        if rule is not None and kind(x.aval.dtype) not in direct:
             return rule(x)
         return x.builder.unary(prim, x)
 
@@ -56,7 +53,7 @@ class Binary:
 
         def record(x, y):
             x, y = promote(x, y, inexact=inexact)
-            if rule is not None and x.aval.dtype.kind not in kinds:
+            if rule is not None and kind(x.aval.dtype) not in kinds:
                 return rule(x, y)
             if type(x) is Tracer and type(y) is Tracer and x.builder is y.builder:
                 return x.builder.binary(prim, x, y)
@@ -66,10 +63,10 @@ class Binary:
             return record(x, y) if recording((x, y), {}) else native(x, y)
 
         def guarded(x, y):
-            return record(x, y) if isinstance(y, OPERANDS) else NotImplemented
+            return record(x, y) if is_operand(y) else NotImplemented
 
         def guarded_swapped(y, x):
-            return record(x, y) if isinstance(x, OPERANDS) else NotImplemented
+            return record(x, y) if is_operand(x) else NotImplemented
 
         self.record = record
         self.function = named(straight(prim, kinds, general), name)
@@ -91,13 +88,13 @@ def straight(prim: Primitive, kinds: str, slow: Rule) -> Rule:
     def call(x, y, /):
         if type(x) is Tracer:
             aval = x.aval
-            kind = aval.dtype.kind
-            if kind in kinds and (not aval.weak or (aval.dtype.itemsize == 8 and kind != "c")):
+            letter = aval.dtype.kind
+            if letter in kinds and (not aval.weak or (aval.dtype.itemsize == 8 and letter != "c")):
                 builder = x.builder
                 if type(y) is Tracer:
                     if (aval is y.aval or aval == y.aval) and builder is y.builder:
                         return builder.binary(prim, x, y)
-                elif kind == "f" and (type(y) is float or type(y) is int):
+                elif letter == "f" and (type(y) is float or type(y) is int):
                     return builder.binary(prim, x, builder.literal(float(y), aval))
         return slow(x, y)
 

@@ -82,7 +82,7 @@ _nonlinear_div = Refused("div is linear only in its first operand; only linear e
 
 div_p = elementwise(
     "div",
-    emit="{} / {}",
+    emit="{} / {}", call="div",
     jvp=_div_jvp,
     transpose=_div_transpose,
     fold=lambda x, y: None if x.dtype.kind == "c" else np.true_divide(x, y),
@@ -166,6 +166,7 @@ integer_pow_p = elementwise(
     emit=lambda x, *, y: f"1 / {x}" if y == -1 else f"{x} ** {y}",
     partials=(_integer_pow_partial,),
     infer=_integer_pow_infer,
+    call=lambda x, *, y: f"lax.integer_pow({x}, {y})",
 )
 
 
@@ -186,8 +187,8 @@ def _pow_by_exponent(out, x, y):
 
 pow_p = elementwise("pow", emit="{} ** {}", partials=(_pow_by_base, _pow_by_exponent), kinds="iufc")
 
-sqrt_p = elementwise("sqrt", emit="jnp.sqrt({})", partials=(lambda out, x: div(0.5, out),))
-rsqrt_p = elementwise("rsqrt", emit="lax.rsqrt({})", partials=(lambda out, x: mul(-0.5, div(out, x)),))
+sqrt_p = elementwise("sqrt", emit="jnp.sqrt({})", call="sqrt", partials=(lambda out, x: div(0.5, out),))
+rsqrt_p = elementwise("rsqrt", emit="lax.rsqrt({})", call="rsqrt", partials=(lambda out, x: mul(-0.5, div(out, x)),))
 cbrt_p = elementwise("cbrt", emit="jnp.cbrt({})", partials=(lambda out, x: div(1 / 3, mul(out, out)),), kinds="f")
 
 
@@ -219,12 +220,12 @@ def logistic(x: Any) -> Any:
     return bind1(logistic_p, x)
 
 
-exp_p = elementwise("exp", emit="jnp.exp({})", partials=(lambda out, x: out,))
+exp_p = elementwise("exp", emit="jnp.exp({})", call="exp", partials=(lambda out, x: out,))
 exp2_p = elementwise("exp2", emit="jnp.exp2({})", partials=(lambda out, x: mul(math.log(2), out),))
-expm1_p = elementwise("expm1", emit="jnp.expm1({})", partials=(lambda out, x: add(out, 1.0),))
-log_p = elementwise("log", emit="jnp.log({})", partials=(lambda out, x: reciprocal(x),))
-log1p_p = elementwise("log1p", emit="jnp.log1p({})", partials=(lambda out, x: reciprocal(add(x, 1.0)),))
-logistic_p = elementwise("logistic", emit="lax.logistic({})", partials=(lambda out, x: mul(out, sub(1.0, out)),))
+expm1_p = elementwise("expm1", emit="jnp.expm1({})", call="expm1", partials=(lambda out, x: add(out, 1.0),))
+log_p = elementwise("log", emit="jnp.log({})", call="log", partials=(lambda out, x: reciprocal(x),))
+log1p_p = elementwise("log1p", emit="jnp.log1p({})", call="log1p", partials=(lambda out, x: reciprocal(add(x, 1.0)),))
+logistic_p = elementwise("logistic", emit="lax.logistic({})", call="logistic", partials=(lambda out, x: mul(out, sub(1.0, out)),))
 
 
 # -- the larger, the smaller, the size
@@ -261,10 +262,10 @@ def _first_if(first_wins, function):
 
 
 maximum_p = elementwise(
-    "maximum", emit="jnp.maximum({}, {})", jvp=_first_if(ge, maximum), kinds="biuf", fold=np.maximum
+    "maximum", emit="jnp.maximum({}, {})", call="max", jvp=_first_if(ge, maximum), kinds="biuf", fold=np.maximum
 )
 minimum_p = elementwise(
-    "minimum", emit="jnp.minimum({}, {})", jvp=_first_if(le, minimum), kinds="biuf", fold=np.minimum
+    "minimum", emit="jnp.minimum({}, {})", call="min", jvp=_first_if(le, minimum), kinds="biuf", fold=np.minimum
 )
 
 
@@ -332,9 +333,9 @@ def _is_finite_infer(x: Aval) -> tuple[Aval]:
     return (x.retyped(BOOL),)
 
 
-sign_p = no_derivative("sign", infer=_same("sign", "iufc"), emit="jnp.sign({})")
-floor_p = no_derivative("floor", infer=_same("floor", "f"), emit="jnp.floor({})")
-ceil_p = no_derivative("ceil", infer=_same("ceil", "f"), emit="jnp.ceil({})")
+sign_p = no_derivative("sign", infer=_same("sign", "iufc"), emit="jnp.sign({})", call="sign")
+floor_p = no_derivative("floor", infer=_same("floor", "f"), emit="jnp.floor({})", call="floor")
+ceil_p = no_derivative("ceil", infer=_same("ceil", "f"), emit="jnp.ceil({})", call="ceil")
 round_p = no_derivative("round", infer=_same("round", "f"), emit=_round_emit)
 nextafter_p = no_derivative("nextafter", infer=_same("nextafter", "f"), emit="jnp.nextafter({}, {})")
 is_finite_p = no_derivative("is_finite", infer=_is_finite_infer, emit="jnp.isfinite({})")

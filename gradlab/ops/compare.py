@@ -76,10 +76,16 @@ def _select_transpose(cts, active, mask, x, y):
     return None, select(mask, ct, zero) if active[1] else None, select(mask, zero, ct) if active[2] else None
 
 
+def _select_call(*texts):
+    full = [f"lax.full({t.aval.shape}, {t})" if t.is_number and t.aval.shape else t for t in texts]
+    return f"lax.select({', '.join(full)})"
+
+
 select_p = Primitive(
     name="select",
     infer=_select_infer,
     emit="jnp.where({}, {}, {})".format,
+    call=_select_call,
     jvp=_select_jvp,
     transpose=_select_transpose,
     batch=batch_elementwise(lambda: select_p),

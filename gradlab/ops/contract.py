@@ -74,6 +74,10 @@ def _emit(x, y, *, contract, batch, precision, out_dtype):
         plain = _PLAIN.get((x.aval.ndim, y.aval.ndim, contract))
         if plain is not None:
             return plain.format(x, y)
+    return _call(x, y, contract=contract, batch=batch, precision=precision, out_dtype=out_dtype)
+
+
+def _call(x, y, *, contract, batch, precision, out_dtype):
     extra = ""
     if precision is not None:
         names = [f"lax.Precision.{p.upper()}" for p in ([precision] if isinstance(precision, str) else precision)]
@@ -164,6 +168,7 @@ dot_general_p = Primitive(
     name="dot_general",
     infer=_infer,
     emit=_emit,
+    call=_call,
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,

@@ -75,32 +75,32 @@ def _one_minus_square(x):
     return mul(sub(1.0, x), add(x, 1.0))
 
 
-sin_p = elementwise("sin", emit="jnp.sin({})", partials=(lambda out, x: cos(x),))
-cos_p = elementwise("cos", emit="jnp.cos({})", partials=(lambda out, x: neg(sin(x)),))
-tan_p = elementwise("tan", emit="jnp.tan({})", partials=(lambda out, x: add(square(out), 1.0),))
-asin_p = elementwise("asin", emit="jnp.asin({})", partials=(lambda out, x: rsqrt(_one_minus_square(x)),))
-acos_p = elementwise("acos", emit="jnp.acos({})", partials=(lambda out, x: neg(rsqrt(_one_minus_square(x))),))
-atan_p = elementwise("atan", emit="jnp.atan({})", partials=(lambda out, x: reciprocal(add(square(x), 1.0)),))
+sin_p = elementwise("sin", emit="jnp.sin({})", call="sin", partials=(lambda out, x: cos(x),))
+cos_p = elementwise("cos", emit="jnp.cos({})", call="cos", partials=(lambda out, x: neg(sin(x)),))
+tan_p = elementwise("tan", emit="jnp.tan({})", call="tan", partials=(lambda out, x: add(square(out), 1.0),))
+asin_p = elementwise("asin", emit="jnp.asin({})", call="asin", partials=(lambda out, x: rsqrt(_one_minus_square(x)),))
+acos_p = elementwise("acos", emit="jnp.acos({})", call="acos", partials=(lambda out, x: neg(rsqrt(_one_minus_square(x))),))
+atan_p = elementwise("atan", emit="jnp.atan({})", call="atan", partials=(lambda out, x: reciprocal(add(square(x), 1.0)),))
 atan2_p = elementwise(
     "atan2",
-    emit="jnp.atan2({}, {})",
+    emit="jnp.atan2({}, {})", call="atan2",
     partials=(
         lambda out, y, x: div(x, add(square(x), square(y))),
         lambda out, y, x: neg(div(y, add(square(x), square(y)))),
     ),
     kinds="f",
 )
-sinh_p = elementwise("sinh", emit="jnp.sinh({})", partials=(lambda out, x: cosh(x),))
-cosh_p = elementwise("cosh", emit="jnp.cosh({})", partials=(lambda out, x: sinh(x),))
-tanh_p = elementwise("tanh", emit="jnp.tanh({})", partials=(lambda out, x: sub(1.0, square(out)),))
-asinh_p = elementwise("asinh", emit="jnp.asinh({})", partials=(lambda out, x: rsqrt(add(square(x), 1.0)),))
+sinh_p = elementwise("sinh", emit="jnp.sinh({})", call="sinh", partials=(lambda out, x: cosh(x),))
+cosh_p = elementwise("cosh", emit="jnp.cosh({})", call="cosh", partials=(lambda out, x: sinh(x),))
+tanh_p = elementwise("tanh", emit="jnp.tanh({})", call="tanh", partials=(lambda out, x: sub(1.0, square(out)),))
+asinh_p = elementwise("asinh", emit="jnp.asinh({})", call="asinh", partials=(lambda out, x: rsqrt(add(square(x), 1.0)),))
 acosh_p = elementwise(
     "acosh",
-    emit="jnp.acosh({})",
+    emit="jnp.acosh({})", call="acosh",
     # Two roots: the root of the product is on the wrong branch for half of the complex plane.
     partials=(lambda out, x: mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0))),),
 )
-atanh_p = elementwise("atanh", emit="jnp.atanh({})", partials=(lambda out, x: reciprocal(_one_minus_square(x)),))
+atanh_p = elementwise("atanh", emit="jnp.atanh({})", call="atanh", partials=(lambda out, x: reciprocal(_one_minus_square(x)),))
 
 
 # -- bits

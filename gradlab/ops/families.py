@@ -68,6 +68,11 @@ def zeros_like(x: Any) -> Lit:
     return fill(False if x.dtype == BOOL else 0.0 if is_inexact(x.dtype) else 0, x.aval)
 
 
+def caller(call: str | Rule | None) -> Rule | None:
+    """A call rule from the name of a jax.lax function, or the rule itself."""
+    return (lambda *xs, **params: f"lax.{call}({', '.join(xs)})") if isinstance(call, str) else call
+
+
 def template(emit: str | Rule) -> Rule:
     """An emit rule from a format string such as `"jnp.sin({})"`, or the rule itself."""
     return (lambda *xs, **params: emit.format(*xs)) if isinstance(emit, str) else emit
@@ -153,6 +158,7 @@ def elementwise(
     scalars: bool = True,
     infer: Rule | None = None,
     jvp: Rule | None = None,
+    call: str | Rule | None = None,
 ) -> Primitive:
     """y[i] = f(x[i], ...): operands and result of one shape and dtype.
 
@@ -185,13 +191,19 @@ def elementwise(
         batch=batch_elementwise(lambda: prim),
         scalars=scalars,
         commutes=commutes,
+        call=caller(call),
         fold=fold,
     )
     return prim
 
 
 def unary_linear(
-    name: str, emit: str | Rule, infer: Rule, transpose: Rule, fold: Rule | None = None
+    name: str,
+    emit: str | Rule,
+    infer: Rule,
+    transpose: Rule,
+    fold: Rule | None = None,
+    call: str | Rule | None = None,
 ) -> Primitive:
     """y[i] = A x[i] with A linear (over the reals), shape kept: neg, conj, real, imag, convert."""
     prim = Primitive(
@@ -202,6 +214,7 @@ def unary_linear(
         transpose=transpose,
         batch=lambda xs, dims, **params: (bind(prim, *xs, **params), dims),
         scalars=True,
+        call=caller(call),
         fold=fold,
     )
     return prim
@@ -215,6 +228,7 @@ def no_derivative(
     scalars: bool = True,
     commutes: bool = False,
     fold: Rule | None = None,
+    call: str | Rule | None = None,
 ) -> Primitive:
     """A function that is constant almost everywhere, or whose result is boolean or integer: its tangent is zero."""
 
@@ -231,6 +245,7 @@ def no_derivative(
         batch=batch or batch_elementwise(lambda: prim),
         scalars=scalars,
         commutes=commutes,
+        call=caller(call),
         fold=fold,
     )
     return prim
@@ -243,10 +258,12 @@ def comparison(name: str, emit: str, kinds: str = "biufc", commutes: bool = Fals
         require_kind(name, x, kinds)
         return (Aval(same_type(name, x, y).shape, BOOL),)
 
-    return no_derivative(name, infer, emit, commutes=commutes)
+    return no_derivative(name, infer, emit, commutes=commutes, call=name)
 
 
-def moves_data(name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule) -> Primitive:
+def moves_data(
+    name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule, call: Rule | None = None
+) -> Primitive:
     """Linear in its one operand and only moves, repeats or drops its elements; any dtype."""
     prim = Primitive(
         name=name,
@@ -255,6 +272,7 @@ def moves_data(name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule)
         jvp=lambda xs, ts, **params: (bind(prim, *xs, **params), bind(prim, *ts, **params)),
         transpose=transpose,
         batch=batch,
+        call=call,
         fold=lambda x, **params: x,
     )
     return prim
@@ -271,6 +289,7 @@ def reduction(
     transpose: Rule | Refused,
     kinds: str,
     empty: bool = True,
+    call: str | None = None,
 ) -> Primitive:
     """y = reduce(x) over the static `axes`, which disappear; `empty`: whether the reduction of no elements exists."""
 
@@ -293,6 +312,7 @@ def reduction(
         jvp=jvp,
         transpose=transpose,
         batch=batch,
+        call=None if call is None else (lambda x, *, axes: f"lax.{call}({x}, {axes})"),
     )
     return prim
 
@@ -335,7 +355,14 @@ def _broadcast_batch(xs, dims, *, shape, axes):
     return bind(broadcast_p, x, shape=(x.shape[0], *shape), axes=(0, *(a + 1 for a in axes))), (0,)
 
 
-broadcast_p = moves_data("broadcast", _broadcast_infer, _broadcast_emit, _broadcast_transpose, _broadcast_batch)
+broadcast_p = moves_data(
+    "broadcast",
+    infer=_broadcast_infer,
+    emit=_broadcast_emit,
+    transpose=_broadcast_transpose,
+    batch=_broadcast_batch,
+    call=lambda x, *, shape, axes: f"lax.broadcast_in_dim({x}, {shape}, {axes})",
+)
 FILL.append(broadcast_p)
 
 
@@ -358,6 +385,7 @@ reshape_p = moves_data(
     emit=lambda x, *, shape: f"jnp.reshape({x}, {shape})",
     transpose=lambda cts, active, x, *, shape: bind(reshape_p, cts[0], shape=x.shape),
     batch=_reshape_batch,
+    call=lambda x, *, shape: f"lax.reshape({x}, {shape})",
 )
 
 
@@ -379,6 +407,7 @@ permute_p = moves_data(
     emit=lambda x, *, order: f"{x}.T" if order == (1, 0) else f"jnp.transpose({x}, {order})",
     transpose=lambda cts, active, x, *, order: bind(permute_p, cts[0], order=tuple(int(i) for i in np.argsort(order))),
     batch=_permute_batch,
+    call=lambda x, *, order: f"lax.transpose({x}, {order})",
 )
 
 
@@ -396,6 +425,7 @@ def _reduce_sum_emit(x, *, axes):
 reduce_sum_p = reduction(
     "reduce_sum",
     emit=_reduce_sum_emit,
+    call="reduce_sum",
     jvp=lambda xs, ts, *, axes: (bind(reduce_sum_p, *xs, axes=axes), bind(reduce_sum_p, *ts, axes=axes)),
     transpose=_reduce_sum_transpose,
     kinds="iufc",
@@ -404,6 +434,7 @@ reduce_sum_p = reduction(
 add_p = elementwise(
     "add",
     emit="{} + {}",
+    call="add",
     partials=(ONE, ONE),
     fold=np.add,
     kinds="iufc",
@@ -413,6 +444,7 @@ add_p = elementwise(
 sub_p = elementwise(
     "sub",
     emit="{} - {}",
+    call="sub",
     partials=(ONE, MINUS_ONE),
     fold=np.subtract,
     kinds="iufc",
@@ -421,6 +453,7 @@ sub_p = elementwise(
 mul_p = elementwise(
     "mul",
     emit="{} * {}",
+    call="mul",
     partials=(lambda out, x, y: y, lambda out, x, y: x),
     fold=np.multiply,
     kinds="iufc",
@@ -437,6 +470,7 @@ def _neg_infer(x: Aval) -> tuple[Aval]:
 neg_p = unary_linear(
     "neg",
     emit="-{}",
+    call="neg",
     infer=_neg_infer,
     fold=np.negative,
     transpose=lambda cts, active, x: bind(neg_p, cts[0]),

@@ -24,6 +24,11 @@ def logaddexp(x: Any, y: Any) -> Any:
     return bind1(logaddexp_p, x, y)
 
 
+def root(x: Any) -> Any:
+    """√x whose derivative at 0 is 0: the length of a vector is not smooth there, and 0 is between its slopes."""
+    return bind1(root_p, x)
+
+
 def sinc(x: Any) -> Any:
     """sin(πx)/(πx), and 1 at 0."""
     return bind1(sinc_p, x)
@@ -54,6 +59,11 @@ def _sinc_partial(out, x):
     return select(near, mul(x, series), far)
 
 
+def _root_partial(out):
+    at_zero = eq(out, 0.0)
+    return select(at_zero, zeros_like(out), div(0.5, select(at_zero, fill(1.0, out.aval), out)))
+
+
 hypot_p = elementwise(
     "hypot",
     emit="jnp.hypot({}, {})",
@@ -69,3 +79,4 @@ logaddexp_p = elementwise(
     commutes=True,
 )
 sinc_p = elementwise("sinc", emit="jnp.sinc({})", partials=(_sinc_partial,), kinds="f")
+root_p = elementwise("root", emit="jnp.sqrt({})", partials=(lambda out, x: _root_partial(out),), kinds="f")

@@ -50,8 +50,10 @@ def _window(name: str, x: Aval, indices: Sequence[Aval], axes: Ints, mode: str, 
     for i in indices:
         if i.dtype.kind not in "iu":
             raise DTypeError(f"{name} indexes with integers, got {i}. Convert it with .astype(int).")
-    if mode not in ("fill", "zero", "drop") and indices[0].size and any(x.shape[a] == 0 for a in axes):
-        raise ShapeError(f"{name} with mode {mode!r} has nothing to index: {x} is empty along an axis of {axes}.")
+    if indices[0].size and any(x.shape[a] == 0 for a in axes):
+        raise ShapeError(
+            f"{name} has nothing to index: {x} is empty along an axis of {axes}. Give no indices, or pad it."
+        )
     return x.reshaped((*x.shape[: axes[0]], *indices[0].shape, *x.shape[axes[-1] + 1 :]))
 
 

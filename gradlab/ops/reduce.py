@@ -1,12 +1,12 @@
 """Reductions over static axes. An extremum's derivative is the element it picks, by index: no mask is carried along.
 
 `pick` reads one element along an axis and `place` writes it back into zeros; each is the other's transpose. Of equal
-extrema the first one counts (row-major over the reduced axes), and a NaN counts as the extremum, as in jax.numpy.
+extrema the first one counts (row-major over the reduced axes). A NaN is the extremum of its line, as in jax.numpy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,15 @@ from ..ir.errors import DTypeError, ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
-from .arith import mul
-from .cumulative import cumprod, share, shifted
+from .arith import add, div, exp, log, mul, sub
+from .compare import eq, select
+from .convert import stop_gradient
+from .cumulative import INF, cumprod, shifted
 from .families import (
     axes_text,
     batch_size,
     dtype_text,
+    fill,
     no_derivative,
     reduce_sum_p,
     reduced,
@@ -28,7 +31,9 @@ from .families import (
     require_axes,
     require_elements,
     require_kind,
+    same_type,
     with_axis,
+    zeros_like,
 )
 from .shape import broadcast, merge_axes
 
@@ -109,7 +114,8 @@ def _place_emit(ct, index, *, axis, size):
     shape = (*ct.aval.shape[:axis], size, *ct.aval.shape[axis:])
     zero = "False" if ct.aval.dtype.kind == "b" else "0"
     if len(shape) == 1:
-        return f"jnp.where(jnp.arange({size}) == {index}, {ct}, {zero})"
+        places = f"jnp.arange({size}, dtype={dtype_text(index.aval.dtype)})"
+        return f"jnp.where({places} == {index}, {ct}, {zero})"
     places = f"lax.broadcasted_iota({dtype_text(index.aval.dtype)}, {shape}, {axis})"
     return f"jnp.where({places} == jnp.expand_dims({index}, {axis}), jnp.expand_dims({ct}, {axis}), {zero})"
 
@@ -174,6 +180,44 @@ argmax_p = _arg_extremum("argmax")
 argmin_p = _arg_extremum("argmin")
 
 
+def index_of(x: Any, y: Any, *, axis: int) -> Any:
+    """The first index along `axis` at which x equals y; the last index of all if it never does (y is NaN).
+
+    **Arguments:** `y`: of x's shape without `axis`, such as its maximum. **Returns:** int32 of y's shape (int64 for an
+    axis that needs it).
+    """
+    return bind1(index_of_p, x, y, axis=axis)
+
+
+def _index_of_infer(x: Aval, y: Aval, *, axis: int) -> tuple[Aval]:
+    require_axes("index_of", x, (axis,))
+    require_elements("index_of", x, (axis,))
+    out = same_type("index_of", reduced(x, (axis,)), y)
+    return (Aval(out.shape, INT32 if x.shape[axis] < 2**31 else np.dtype("int64")),)
+
+
+def _index_of_emit(x, y, *, axis):
+    # Two reductions that vectorise (this one and the extremum) take a third of the time of one argmax on CPU.
+    shape = x.aval.shape
+    index = "jnp.int32" if shape[axis] < 2**31 else "jnp.int64"
+    if len(shape) == 1:
+        return f"jnp.min(jnp.where({x} == {y}, jnp.arange({shape[0]}, dtype={index}), {shape[0] - 1}))"
+    places = f"lax.broadcasted_iota({index}, {shape}, {axis})"
+    return f"jnp.min(jnp.where({x} == jnp.expand_dims({y}, {axis}), {places}, {shape[axis] - 1}), axis={axis})"
+
+
+def _index_of_batch(xs, dims, *, axis):
+    (x, y), (d, dy) = xs, dims
+    size = batch_size(xs, dims)
+    to = 0 if d is None else d
+    x, axis = with_axis(x, d, to, size), axis + (axis >= to)
+    out = to - (to > axis)
+    return bind(index_of_p, x, with_axis(y, dy, out, size), axis=axis), (out,)
+
+
+index_of_p = no_derivative("index_of", _index_of_infer, _index_of_emit, _index_of_batch, scalars=False)
+
+
 # -- the family
 
 
@@ -181,14 +225,14 @@ def _nonlinear(name: str) -> Refused:
     return Refused(f"{name} is not linear; only linear equations are transposed")
 
 
-def _extremum(name: str, find: Callable[..., Any]) -> Primitive:
+def _extremum(name: str) -> Primitive:
     def jvp(xs, ts, *, axes):
         (x, axis), (t, _) = merge_axes(xs[0], axes), merge_axes(ts[0], axes)
-        index = find(x, axis=axis, dtype=INT32 if x.shape[axis] < 2**31 else np.dtype("int64"))
-        return bind(prim, *xs, axes=axes), (pick(t, index, axis=axis),)
+        (out,) = bind(prim, *xs, axes=axes)
+        return (out,), (pick(t, index_of(x, out, axis=axis), axis=axis),)
 
     emit = f"jnp.{name.removeprefix('reduce_')}({{}}, {{}})"
-    prim = reduction(name, emit, jvp, _nonlinear(name), kinds="iuf", empty=False)
+    prim = reduction(name, emit, jvp, _nonlinear(name), kinds="iuf", empty=False, call=name)
     return prim
 
 
@@ -202,8 +246,8 @@ def reduce_min(x: Any, *, axes: Sequence[int]) -> Any:
     return _reduce(reduce_min_p, x, axes)
 
 
-reduce_max_p = _extremum("reduce_max", argmax)
-reduce_min_p = _extremum("reduce_min", argmin)
+reduce_max_p = _extremum("reduce_max")
+reduce_min_p = _extremum("reduce_min")
 
 
 def reduce_sum(x: Any, *, axes: Sequence[int]) -> Any:
@@ -241,7 +285,7 @@ reduce_prod_p = reduction("reduce_prod", _prod_emit, _prod_jvp, _nonlinear("redu
 def logsumexp(x: Any, *, axes: Sequence[int]) -> Any:
     """log Σ exp x over `axes`, of real x, without overflow.
 
-    Of −inf alone (or of nothing) it is −inf with derivative 0; where some x are +inf, each of these has derivative 1.
+    Of −inf alone (or of nothing) it is −inf with derivative 0; where some x are +inf, these share the derivative 1.
     """
     axes = tuple(sorted(axes))
     return bind1(logsumexp_p, x, axes=axes)
@@ -249,9 +293,16 @@ def logsumexp(x: Any, *, axes: Sequence[int]) -> Any:
 
 def _logsumexp_jvp(xs, ts, *, axes):
     (x,), (t,) = xs, ts
-    (y,) = bind(logsumexp_p, x, axes=axes)
-    softmax = share(x, broadcast_back(y, x.shape, axes))
-    return (y,), (reduce_sum(mul(softmax, t), axes=axes),)
+    if 0 in x.shape:
+        return bind(logsumexp_p, x, axes=axes), (reduce_sum(t, axes=axes),)
+    # Written out: the exponentials serve value and derivative. The shift cancels in both, so it has no derivative.
+    top = stop_gradient(reduce_max(x, axes=axes))
+    top = select(eq(top, fill(-INF, top.aval)), zeros_like(top), top)
+    shift = sub(x, broadcast_back(top, x.shape, axes))
+    terms = exp(select(eq(x, fill(INF, x.aval)), zeros_like(x), shift))
+    total = reduce_sum(terms, axes=axes)
+    some = select(eq(total, zeros_like(total)), fill(1.0, total.aval), total)
+    return (add(top, log(total)),), (div(reduce_sum(mul(terms, t), axes=axes), some),)
 
 
 logsumexp_p = reduction("logsumexp", "jax.nn.logsumexp({}, {})", _logsumexp_jvp, _nonlinear("logsumexp"), kinds="f")

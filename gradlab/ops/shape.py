@@ -272,12 +272,12 @@ def pad(x: Any, value: Any, low: Sequence[int], high: Sequence[int], interior: S
     each axis; a negative number cuts elements off, after the interior is in. `interior`: how many between neighbours.
     """
     low, high = tuple(low), tuple(high)
-    interior = (0,) * x.ndim if interior is None else tuple(interior)
-    if not any((*low, *high, *interior)):
+    between = (0,) * x.ndim if interior is None else tuple(interior)
+    if not any((*low, *high, *between)):
         return x
     if isinstance(value, bool | int | float | complex):
         value = fill(value, Aval((), x.dtype))
-    return bind1(pad_p, x, value, low=low, high=high, interior=interior)
+    return bind1(pad_p, x, value, low=low, high=high, interior=between)
 
 
 def _pad_infer(x: Aval, value: Aval, *, low: Ints, high: Ints, interior: Ints) -> tuple[Aval]:

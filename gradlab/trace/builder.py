@@ -296,15 +296,21 @@ class Builder:
 
     def _eqns(self, numbers: Iterable[int], var: dict[int, Any]) -> list[Eqn]:
         eqns = []
+        rows, wheres, params, memo = self.rows, self.wheres, self.params, self.memo
         for number in numbers:
-            row = self.rows[number]
-            outs = []
-            for tracer in self.memo[row]:
-                var[tracer.id] = v = Var(tracer.aval)
-                outs.append(v)
-            where = self.wheres[number]
-            where = Where(*where) if where is not None else None
-            eqns.append(Eqn(row[0], tuple([var[i] for i in row[1]]), tuple(outs), self.params[number], where))
+            row = rows[number]
+            outs = memo[row]
+            if len(outs) == 1:
+                (tracer,) = outs
+                v = var[tracer.id] = Var(tracer.aval)
+                made = (v,)
+            else:
+                made = tuple([Var(tracer.aval) for tracer in outs])
+                var.update(zip([tracer.id for tracer in outs], made, strict=True))
+            where = wheres[number]
+            if where is not None and type(where) is not Where:
+                where = Where(*where)
+            eqns.append(Eqn(row[0], tuple([var[i] for i in row[1]]), made, params[number], where))
         return eqns
 
     def graph(

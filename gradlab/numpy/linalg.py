@@ -1,0 +1,97 @@
+"""`gradlab.numpy.linalg`: norms, and the names of products that live there too."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..ir.errors import MissingRuleError
+from ..ops import arith, convert, reduce
+from ..ops import shape as shape_ops
+from ..ops.families import kind
+from ..ops.guarded import root
+from . import axes as ax
+from . import reductions as red
+from .dispatch import public
+from .manipulation import matrix_transpose as matrix_transpose
+from .matmul import cross as cross
+from .matmul import matmul as matmul
+from .matmul import outer as outer
+from .matmul import tensordot as tensordot
+from .matmul import vecdot as vecdot
+from .promote import lift, promote
+from .selection import diagonal as diagonal
+from .selection import trace as trace
+
+
+@public(jnp.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """`jax.numpy.linalg.norm`, on tracers too; where a norm is 0, its derivative is 0 and no NaN."""
+    (x,) = promote(lift(x), inexact=True)
+    if axis is None and ord is None:
+        axes: tuple[int, ...] = tuple(range(x.ndim))
+        return _kept(_euclidean(x, axes), x, axes, keepdims)
+    axes = ax.several(axis, x.ndim)
+    if len(axes) == 1:
+        return _kept(_vector_norm(x, ord, axes), x, axes, keepdims)
+    if len(axes) != 2:
+        raise ax.fail(f"norm is of a vector (one axis) or a matrix (two), got {x.aval} with axis={axis}.")
+    return _kept(_matrix_norm(x, ord, axes), x, axes, keepdims)
+
+
+def _kept(out: Any, x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return shape_ops.reshape(out, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims else out
+
+
+def _euclidean(x: Any, axes: tuple[int, ...]) -> Any:
+    square = convert.real(arith.mul(x, convert.conj(x))) if kind(x.dtype) == "c" else arith.mul(x, x)
+    return root(reduce.reduce_sum(square, axes=axes))
+
+
+def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
+    if ord is None or ord == 2:
+        return _euclidean(x, axes)
+    size = arith.abs(x)
+    if ord == math.inf:
+        return red.max(size, axes)
+    if ord == -math.inf:
+        return red.min(size, axes)
+    if ord == 0:
+        return red.sum((x != 0).astype(size.dtype), axes)
+    if ord == 1:
+        return red.sum(size, axes)
+    if isinstance(ord, str):
+        raise ValueError(f"a vector has no norm {ord!r}: give a number.")
+    return red.sum(size**ord, axes) ** (1.0 / ord)
+
+
+def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
+    row, column = axes
+    if ord is None or ord in ("f", "fro"):
+        return _euclidean(x, axes)
+    if ord in (1, -1, math.inf, -math.inf):
+        summed, other = (row, column) if abs(ord) == 1 else (column, row)
+        sums = red.sum(arith.abs(x), summed)
+        other -= summed < other
+        return red.max(sums, other) if ord > 0 else red.min(sums, other)
+    if ord in (2, -2, "nuc"):
+        raise MissingRuleError(f"the matrix norm {ord!r} is made of singular values, which gradlab does not have yet.")
+    raise ValueError(f"a matrix has the norms None, 'fro', 1, -1, inf, -inf, 2, -2 and 'nuc', got {ord!r}.")
+
+
+@public(jnp.linalg.vector_norm)
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """`jax.numpy.linalg.vector_norm`, on tracers too."""
+    (x,) = promote(lift(x), inexact=True)
+    axes = ax.several(axis, x.ndim)
+    if len(axes) != 1 and ord not in (2, 1, 0, math.inf, -math.inf):
+        raise ax.fail("vector_norm over several axes knows the orders 0, 1, 2, inf and -inf; reshape to one axis first.")
+    return _kept(_vector_norm(x, ord, axes), x, axes, keepdims)
+
+
+@public(jnp.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """`jax.numpy.linalg.matrix_norm`, on tracers too."""
+    return norm(x, ord, (-2, -1), keepdims)

@@ -1,0 +1,170 @@
+"""Parts of arrays: taken by position, diagonals, triangles, differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ops import index as index_ops
+from ..ops import shape
+from ..ops.compare import select
+from ..ops.families import zeros_like
+from . import axes as ax
+from .creation import lower_mask
+from .dispatch import public
+from .indexing import getitem, positions
+from .manipulation import concatenate, cut, permuted, ravel
+from .promote import broadcast_shapes, home, lift, retype, stretch
+from .reductions import sum as sum_
+
+
+@public("take")
+def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: str | None = None,
+         unique_indices: bool = False, indices_are_sorted: bool = False, fill_value: Any = None) -> Any:  # fmt: skip
+    """`jax.numpy.take`, on tracers too."""
+    x = home(a, indices).operand(a, None)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = ax.one(axis, x.ndim)
+    mode = mode or "fill"
+    if mode == "fill" and fill_value is not None:
+        return x.at[(slice(None),) * axis + (indices,)].get(mode="fill", fill_value=fill_value)
+    if mode == "wrap":
+        indices = indices % x.shape[axis]
+    elif mode == "clip" and not hasattr(indices, "builder"):
+        indices = np.clip(np.asarray(indices), 0, x.shape[axis] - 1)
+    elif isinstance(indices, int | np.integer):
+        indices = int(indices)
+    if mode == "clip":
+        indices = lift(indices).clip(0, x.shape[axis] - 1)
+    return getitem(x, (slice(None),) * axis + (indices,), "promise_in_bounds" if mode in ("wrap", "clip") else mode)
+
+
+@public("take_along_axis")
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None) -> Any:
+    """`jax.numpy.take_along_axis`, on tracers too."""
+    at = home(arr, indices)
+    x, i = at.operand(arr, None), at.operand(indices, None)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = ax.one(axis, x.ndim)
+    if i.ndim != x.ndim:
+        raise ax.fail(f"take_along_axis needs indices with as many axes as the array, got {i.aval} for {x.aval}.")
+    rest = list(broadcast_shapes([x.shape[:axis] + (1,) + x.shape[axis + 1 :], i.shape[:axis] + (1,) + i.shape[axis + 1 :]]))
+    x = stretch(x, (*rest[:axis], x.shape[axis], *rest[axis + 1 :]))
+    i = stretch(i, (*rest[:axis], i.shape[axis], *rest[axis + 1 :]))
+    i = positions(i, x.shape[axis], axis, x.aval)
+    return index_ops.take_along_axis(x, i, axis=axis, mode=mode or "fill")
+
+
+@public("diagonal")
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """`jax.numpy.diagonal`, on tracers too."""
+    x = lift(a)
+    i, j = ax.several((axis1, axis2), x.ndim)
+    rest = [k for k in range(x.ndim) if k not in (i, j)]
+    m, n = x.shape[i], x.shape[j]
+    size = max(0, min(m + min(offset, 0), n - max(offset, 0)))
+    x = permuted(x, [*rest, i, j])
+    if not size:
+        return shape.slice_(x, (0,) * x.ndim, (*x.shape[:-2], 0, 1), (1,) * x.ndim)[..., 0]
+    # The diagonal of the flattened matrix is every (n + 1)th element: a strided slice, no gather.
+    first = max(offset, 0) + max(-offset, 0) * n
+    flat = shape.reshape(x, (*x.shape[:-2], m * n))
+    return cut(flat, flat.ndim - 1, first, first + (size - 1) * (n + 1) + 1, n + 1)
+
+
+@public("diag")
+def diag(v: Any, k: int = 0) -> Any:
+    """`jax.numpy.diag`, on tracers too."""
+    x = lift(v)
+    if x.ndim == 2:
+        return diagonal(x, k)
+    if x.ndim != 1:
+        raise ax.fail(f"diag needs a vector or a matrix, got {x.aval}. Use diagonal for more axes.")
+    return _on_diagonal(x, k)
+
+
+def _on_diagonal(x: Any, k: int) -> Any:
+    n = x.shape[0] + abs(k)
+    zero = x.builder.literal(x.dtype.type(0).item(), x.aval.reshaped(()))
+    x = shape.pad(x, zero, (max(k, 0),), (max(-k, 0),), (0,)) if k else x
+    columns = shape.broadcast(x, shape=(n, n), axes=(1,))
+    rows, cols = (shape.iota("int32", (n, n), i) for i in (0, 1))
+    return select(rows + k == cols, columns, zeros_like(columns))
+
+
+@public("diagflat")
+def diagflat(v: Any, k: int = 0) -> Any:
+    """`jax.numpy.diagflat`, on tracers too."""
+    return _on_diagonal(ravel(v), k)
+
+
+@public("trace")
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+    """`jax.numpy.trace`, on tracers too."""
+    return sum_(diagonal(a, offset, axis1, axis2), -1, dtype)
+
+
+def _triangle(name: str, lower: bool) -> Any:
+    @public(name)
+    def call(m: Any, k: int = 0) -> Any:
+        x = lift(m)
+        if x.ndim < 2:
+            raise ax.fail(f"{name} needs a matrix, got {x.aval}.")
+        mask = stretch(lower_mask(*x.shape[-2:], k if lower else k - 1), x.shape)
+        return select(mask, x, zeros_like(x)) if lower else select(mask, zeros_like(x), x)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"`jax.numpy.{name}`, on tracers too."
+    return call
+
+
+tril = _triangle("tril", True)
+triu = _triangle("triu", False)
+
+
+@public("diff")
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """`jax.numpy.diff`, on tracers too."""
+    x = lift(a)
+    axis = ax.one(axis, x.ndim)
+
+    def edge(value: Any) -> Any:
+        value = retype(lift(value), x.dtype)
+        return value if value.ndim else stretch(value, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+
+    parts = [*([edge(prepend)] if prepend is not None else []), x, *([edge(append)] if append is not None else [])]
+    x = concatenate(parts, axis) if len(parts) > 1 else x
+    for _ in range(n):
+        size = x.shape[axis]
+        later, earlier = cut(x, axis, 1, max(size, 1)), cut(x, axis, 0, max(size - 1, 0))
+        x = later ^ earlier if x.dtype.kind == "b" else later - earlier
+    return x
+
+
+@public("trapezoid")
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """`jax.numpy.trapezoid`, on tracers too."""
+    y = home(y, x, dx).operand(y, None)
+    axis = ax.one(axis, y.ndim)
+    if x is not None:
+        x = home(y, x).operand(x, None)
+        dx = diff(x) if x.ndim == 1 else diff(x, axis=axis)
+        if x.ndim == 1:
+            dx = shape.reshape(dx, (*dx.shape, *(1,) * (y.ndim - axis - 1)))
+    n = y.shape[axis]
+    return 0.5 * (dx * (cut(y, axis, 1, n) + cut(y, axis, 0, n - 1))).sum(axis)
+
+
+@public("polyval")
+def polyval(p: Any, x: Any, *, unroll: int = 16) -> Any:
+    """`jax.numpy.polyval`, on tracers too, by Horner's rule."""
+    p = home(p, x).operand(p, None)
+    out = 0 * home(p, x).operand(x, None)
+    for i in range(p.shape[0]):
+        out = out * x + p[i]
+    return out
+
+

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -40,6 +41,7 @@ from gradlab.transforms.linearize import linearize_graph
 from gradlab.transforms.transpose import transpose_graph
 
 BATCH = 4
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 PARTS = ("inputs", "eqns", "outputs")
 STEP = 1e-3
 VALUE_RTOL = {"float64": 1e-12, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
@@ -90,12 +92,17 @@ def fresh(graph: Graph) -> Graph:
 
 
 class Programs:
-    """Several graphs under one `jax.jit`: XLA is started once a case. `run` gives all their outputs by name."""
+    """Graphs and references under one `jax.jit`: XLA is started once a case. `run` gives all outputs by name.
 
-    def __init__(self) -> None:
+    Programs not in `moving` are never given other inputs; those of them that read the same arrays share XLA's work.
+    """
+
+    def __init__(self, moving: Sequence[str] = ()) -> None:
+        self.moving = moving
         self.graphs: dict[str, Graph] = {}
+        self.references: dict[str, Callable[..., Any]] = {}
         self.inputs: dict[str, list[np.ndarray]] = {}
-        self._jitted: Callable[..., tuple] | None = None
+        self._jitted: Callable[..., dict[str, Any]] | None = None
 
     def add(self, name: str, graph: Graph, inputs: Sequence[Any]) -> None:
         assert len(inputs) == len(graph.inputs), f"{name}: {len(graph.inputs)} inputs, {len(inputs)} values"
@@ -106,14 +113,42 @@ class Programs:
         check(dce(cse(fold(graph))))
 
     def run(self, **changed: Sequence[Any]) -> dict[str, list[np.ndarray]]:
-        """Every graph's outputs at its own inputs, or at those given for it here."""
+        """Every graph's outputs at its own inputs, or at those given for it here; and every reference's."""
         if self._jitted is None:
-            # The graphs share no variable, so that laid end to end they are one graph.
-            parts = [list(chain.from_iterable(getattr(g, part) for g in self.graphs.values())) for part in PARTS]
-            self._jitted = Executable(check(Graph(*parts))).jitted
-        inputs = self.inputs | changed
-        flat = iter(self._jitted(*chain.from_iterable(inputs[name] for name in self.graphs)))
-        return {name: [np.asarray(next(flat)) for _ in g.outputs] for name, g in self.graphs.items()}
+            self._jitted = self._compile()
+        assert not changed.keys() - set(self.moving)
+        given = dict(zip(self._slots(), self._values(self.inputs | changed), strict=True))
+        return {name: [np.asarray(y) for y in ys] for name, ys in self._jitted(list(given.values())).items()}
+
+    def _values(self, inputs: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
+        return [x for name in (*self.graphs, *self.references) for x in inputs[name]]
+
+    def _slots(self) -> list[Any]:
+        """For each value in turn what tells it from the others: its array, or its place in a program that moves."""
+        places = [(name, i) for name in (*self.graphs, *self.references) for i in range(len(self.inputs[name]))]
+        return [
+            place if place[0] in self.moving else id(x)
+            for place, x in zip(places, self._values(self.inputs), strict=True)
+        ]
+
+    def _compile(self) -> Callable[..., dict[str, Any]]:
+        # The graphs share no variable, so that laid end to end they are one graph.
+        parts = [list(chain.from_iterable(getattr(g, part) for g in self.graphs.values())) for part in PARTS]
+        fn = Executable(check(Graph(*parts))).fn
+        slots = self._slots()
+        n = sum(len(g.inputs) for g in self.graphs.values())
+
+        def run(arrays):
+            given = dict(zip(dict.fromkeys(slots), arrays, strict=True))
+            values = iter([given[slot] for slot in slots])
+            flat = iter(fn(*islice(values, n)))
+            outs = {name: [next(flat) for _ in g.outputs] for name, g in self.graphs.items()}
+            for name, reference in self.references.items():
+                want = reference(*islice(values, len(self.inputs[name])))
+                outs[f"reference {name}"] = want if isinstance(want, tuple | list) else (want,)
+            return outs
+
+        return jax.jit(run, compiler_options=QUICK)
 
 
 # -- numbers
@@ -200,8 +235,8 @@ def check_primitive(
 
     **Arguments:** `fn`: tracers to a tracer or a tuple of them, static parameters closed over. `args`: NumPy arrays in
     the *widest* dtypes (float64, complex128), at points where the function is smooth at distances up to 2·`step`.
-    `reference`: the jax.numpy function of the same arguments. `active`: which operands have tangents (default: the inexact
-    ones). `order`: 0 no derivative, 1 first only, 2 both. `elementwise`: also try scalars, zero-size arrays, and
+    `reference`: the jax.numpy function of the same arguments. `active`: which operands have tangents (default:
+    the inexact ones). `order`: 0 no derivative, 1 first only, 2 both. `elementwise`: also try scalars, zero-size arrays, and
     a literal in place of each operand. `widths`: narrower dtypes to try. `vary(x, k)`: the k-th array of a batch,
     where rolling the elements of `x` by k places would leave the function's domain. `rtol`: for differences.
     """
@@ -210,9 +245,9 @@ def check_primitive(
     if active is None:
         active = [is_inexact(a.dtype) for a in args]
     active = [bool(a) and order > 0 for a in active]
-    programs = Programs()
+    programs = Programs(moving=("value", "jvp of value"))
     programs.add("value", stage(fn, args), args)
-    verify = [_check_values(programs, reference)]
+    verify = [_against_reference(programs, "value", reference, VALUE_RTOL["float64"])]
     if any(active):
         jvp, first = _check_derivative(programs, "value", active, rng, rtol, step)
         verify.append(first)
@@ -234,19 +269,18 @@ def check_primitive(
 Verify = Callable[[dict[str, list[np.ndarray]]], None]
 
 
-def _reference(reference: Callable[..., Any], args: Sequence[np.ndarray]) -> list[np.ndarray]:
-    want = reference(*map(jnp.asarray, args))
-    return [np.asarray(w) for w in (want if isinstance(want, tuple | list) else (want,))]
+def _against_reference(programs: Programs, name: str, reference: Callable[..., Any] | None, rtol: float) -> Verify:
+    """The program's outputs have the types it claims, and the reference's values."""
+    if reference is not None:
+        programs.references[name] = reference
 
-
-def _check_values(programs: Programs, reference: Callable[..., Any] | None) -> Verify:
     def verify(got):
-        for aval, y in zip(programs.graphs["value"].out_avals, got["value"], strict=True):
+        for aval, y in zip(programs.graphs[name].out_avals, got[name], strict=True):
             assert (y.shape, y.dtype) == aval[:2], f"infer says {aval}, the emitted program gave {y.dtype}{y.shape}"
         if reference is not None:
-            for y, want in zip(got["value"], _reference(reference, programs.inputs["value"]), strict=True):
-                assert y.dtype == want.dtype, f"value is {y.dtype}, the reference {want.dtype}"
-                assert_close(y, want, VALUE_RTOL["float64"], "value")
+            for y, want in zip(got[name], got[f"reference {name}"], strict=True):
+                assert y.dtype == want.dtype, f"{name} is {y.dtype}, the reference {want.dtype}"
+                assert_close(y, want, rtol, name)
 
     return verify
 
@@ -342,13 +376,10 @@ def _check_width(programs: Programs, fn: Any, active: Sequence[bool], reference:
             )
             derivatives[f"narrow {name}"] = name
 
+    against = _against_reference(programs, width, reference, VALUE_RTOL[width])
+
     def verify(got):
-        for y, aval in zip(got[width], graph.out_avals, strict=True):
-            assert (y.shape, y.dtype) == aval[:2], f"infer says {aval}, the emitted program gave {y.dtype}{y.shape}"
-        if reference is not None:
-            for y, want in zip(got[width], _reference(reference, narrow), strict=True):
-                assert y.dtype == want.dtype, f"{width}: value is {y.dtype}, the reference {want.dtype}"
-                assert_close(y, want, VALUE_RTOL[width], f"value in {width}")
+        against(got)
         for narrow_name, wide_name in derivatives.items():
             avals = programs.graphs[narrow_name].out_avals
             for y, want, aval in zip(got[narrow_name], got[wide_name], avals, strict=True):

@@ -93,7 +93,7 @@ def _extremum(name: str, op: Any, over_bools: Any, pair: Any, sign: int) -> Any:
             raise ValueError(f"{name} with where= needs initial=, the result where nothing is selected.")
         if initial is not None:
             x = _only(x, where, _lowest(x.dtype, sign))
-        empty = any(x.shape[i] == 0 for i in axes)
+        empty = 0 in [x.shape[i] for i in axes]
         if empty and initial is None:
             raise ax.fail(f"{name} of no elements does not exist: {x.aval} over axes {axes}. Give initial=.")
         if empty:

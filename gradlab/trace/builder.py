@@ -22,6 +22,7 @@ from .avals import aval_of, is_jax_tracer
 from .tracer import Tracer, no_value
 
 INPUT, CAPTURE, LITERAL = "input", "capture", "literal"
+NO_PARAMS: dict[str, Any] = {}  # shared by all equations without parameters; nobody writes into it
 
 
 class _Ambient(threading.local):
@@ -99,7 +100,7 @@ class Builder:
 
     def literal(self, value: bool | int | float | complex, aval: Aval) -> Tracer:
         """The scalar constant `value` filling `aval`; masked in the rows, its value kept aside in `scalars`."""
-        key = (LITERAL, scalar_key(value), aval)
+        key = (LITERAL, value if value and value == value else scalar_key(value), aval)
         found = self.memo.get(key)
         if found is None:
             found = self.memo[key] = self._source(LITERAL, aval)
@@ -152,6 +153,8 @@ class Builder:
         for x in xs:
             if type(x) is Tracer and x.builder is self:
                 ids.append(x.id)
+            elif type(x) is Tracer and x.builder.level > self.level and not x.builder.closed:
+                return x.builder.record(prim, xs, params)
             else:
                 if like is None:
                     like = next((y.aval for y in xs if type(y) is Tracer or type(y) is Lit), None)
@@ -171,7 +174,7 @@ class Builder:
         if found is None:
             if self.closed:
                 raise escaped(x)
-            found = self._new(row, prim, (x.aval,), (), {})
+            found = self._new(row, prim, (x.aval,), (), NO_PARAMS, 3)
         return found[0]
 
     def binary(self, prim: Primitive, x: Tracer, y: Tracer) -> Tracer:
@@ -181,18 +184,20 @@ class Builder:
         if found is None:
             if self.closed:
                 raise escaped(x)
-            found = self._new(row, prim, (x.aval, y.aval), (), {})
+            found = self._new(row, prim, (x.aval, y.aval), (), NO_PARAMS, 3)
         return found[0]
 
-    def _new(self, row: tuple, prim: Primitive, avals: tuple, values: tuple, params: dict[str, Any]) -> tuple[Tracer, ...]:
-        """The results of an equation that was not yet written."""
+    def _new(
+        self, row: tuple, prim: Primitive, avals: tuple, values: tuple, params: dict[str, Any], depth: int = 2
+    ) -> tuple[Tracer, ...]:
+        """The results of an equation that was not yet written; `depth` frames up the user's line may be looked for."""
         key = (prim, avals, values)
         out_avals = _INFERRED.get(key)
         if out_avals is None:
             out_avals = self._infer(key, prim, avals, params)
         where = self.where
         if where is None:
-            frame = _getframe(2)
+            frame = _getframe(depth)
             while INTERNAL[frame.f_code.co_filename]:
                 frame = frame.f_back
                 if frame is None:

@@ -64,7 +64,8 @@ def split_graph(graph: Graph, unknown: Sequence[bool]) -> Split:
         if eqn is None:
             residuals[atom] = None
         else:
-            need(eqn.inputs[0])
+            for operand in eqn.inputs:
+                need(operand)
             again[atom] = eqn
 
     made = set(waiting)
@@ -83,5 +84,7 @@ def split_graph(graph: Graph, unknown: Sequence[bool]) -> Split:
 
 
 def _stretches(eqn: Eqn) -> bool:
-    """One operand, and a result larger than it: cheaper to make again than to keep."""
-    return len(eqn.inputs) == len(eqn.outputs) == 1 and eqn.outputs[0].aval.size > eqn.inputs[0].aval.size
+    """At most one operand, and a result larger than it: cheaper to make again than to keep."""
+    if len(eqn.inputs) > 1 or len(eqn.outputs) != 1:
+        return False
+    return eqn.outputs[0].aval.size > sum(a.aval.size for a in eqn.inputs if type(a) is Var)

@@ -63,7 +63,9 @@ def print_table(rows: list[dict], header: bool = True) -> None:
     for row in rows:
         cells = [f"{duration(row[f]['seconds']['gradlab'])} {times(row[f]['ratio']['jax']):>7}" for f in FIELDS]
         own, theirs = row["memory"]["gradlab"], row["memory"]["jax"]
-        cells.append(f"{size(own)} {times(theirs / own) if own else '=' if own == theirs else '∞':>7}")
+        # Next to nothing is not a unit to count in.
+        more = "=" if own == theirs else ">1000×" if theirs > 1000 * own else times(theirs / own)
+        cells.append(f"{size(own)} {more:>7}")
         others = " ".join(f"{n} {times(r)}" for n, r in row["eager"]["ratio"].items() if n != "jax")
         line = f"{row['program']:<16}{row['derivative']:<9}{''.join(f'{c:>18}' for c in cells)}"
         print(f"{line}  {row['error']:.0e}  {others}", flush=True)

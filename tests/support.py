@@ -18,7 +18,7 @@ called CASES of all tests/ops/test_*.py and finds the primitives nobody tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -120,7 +120,7 @@ class Programs:
         given = dict(zip(self._slots(), self._values(self.inputs | changed), strict=True))
         return {name: [np.asarray(y) for y in ys] for name, ys in self._jitted(list(given.values())).items()}
 
-    def _values(self, inputs: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
+    def _values(self, inputs: Mapping[str, Sequence[np.ndarray]]) -> list[np.ndarray]:
         return [x for name in (*self.graphs, *self.references) for x in inputs[name]]
 
     def _slots(self) -> list[Any]:
@@ -142,7 +142,7 @@ class Programs:
             given = dict(zip(dict.fromkeys(slots), arrays, strict=True))
             values = iter([given[slot] for slot in slots])
             flat = iter(fn(*islice(values, n)))
-            outs = {name: [next(flat) for _ in g.outputs] for name, g in self.graphs.items()}
+            outs: dict[str, Any] = {name: [next(flat) for _ in g.outputs] for name, g in self.graphs.items()}
             for name, reference in self.references.items():
                 want = reference(*islice(values, len(self.inputs[name])))
                 outs[f"reference {name}"] = want if isinstance(want, tuple | list) else (want,)
@@ -179,7 +179,7 @@ def assert_close(got: Any, want: Any, rtol: float, what: str) -> None:
 def _pairing(cts: Sequence[np.ndarray], ts: Sequence[np.ndarray]) -> tuple[float, float]:
     """Re Σ ct·t, nothing conjugated (as JAX transposes), and Σ |ct·t|, the scale of its rounding."""
     products = [np.asarray(ct) * np.asarray(t) for ct, t in zip(cts, ts, strict=True)]
-    return float(sum(np.sum(p.real) for p in products)), float(sum(np.sum(np.abs(p)) for p in products))
+    return float(sum(np.sum(np.real(p)) for p in products)), float(sum(np.sum(np.abs(p)) for p in products))
 
 
 def _narrowed(a: np.ndarray, width: str) -> np.ndarray:
@@ -198,7 +198,7 @@ class Case:
     reference: Callable[..., Any] | None = None
     active: tuple[bool, ...] | None = None
     order: int = 2
-    batch: bool = True
+    batch: bool | Sequence[tuple[int | None, ...]] = True
     elementwise: bool = False
     widths: tuple[str, ...] = ("float32", "float16", "bfloat16")
     vary: Callable[[np.ndarray, int], np.ndarray] | None = None
@@ -216,7 +216,7 @@ def check_primitive(
     *,
     active: Sequence[bool] | None = None,
     order: int = 2,
-    batch: bool = True,
+    batch: bool | Sequence[tuple[int | None, ...]] = True,
     elementwise: bool = False,
     widths: Sequence[str] = ("float32", "float16", "bfloat16"),
     vary: Callable[[np.ndarray, int], np.ndarray] | None = None,
@@ -235,10 +235,12 @@ def check_primitive(
 
     **Arguments:** `fn`: tracers to a tracer or a tuple of them, static parameters closed over. `args`: NumPy arrays in
     the *widest* dtypes (float64, complex128), at points where the function is smooth at distances up to 2·`step`.
-    `reference`: the jax.numpy function of the same arguments. `active`: which operands have tangents (default:
-    the inexact ones). `order`: 0 no derivative, 1 first only, 2 both. `elementwise`: also try scalars, zero-size arrays, and
-    a literal in place of each operand. `widths`: narrower dtypes to try. `vary(x, k)`: the k-th array of a batch,
-    where rolling the elements of `x` by k places would leave the function's domain. `rtol`: for differences.
+    `reference`: the jax.numpy function of the same arguments; it is jitted too. `active`: which operands have tangents
+    (default: the inexact ones). `order`: 0 no derivative, 1 first only, 2 both. `batch`: whether,
+    or over which choices of axes (one or None an operand). `elementwise`: also try scalars,
+    zero-size arrays, and a literal in place of each operand. `widths`: narrower dtypes to try. `vary(x, k)`: the k-th
+    array of a batch, where rolling the elements of `x` by k places would leave the function's domain. `rtol`: for
+    differences.
     """
     args = [np.asarray(a) for a in args]
     rng = np.random.default_rng(0)
@@ -255,7 +257,7 @@ def check_primitive(
             moving = [*active, *(True for on in active if on)]
             verify.append(_check_derivative(programs, jvp, moving, rng, rtol, step)[1])
     if batch:
-        verify.append(_check_batching(programs, vary or _rolled))
+        verify.append(_check_batching(programs, vary or _rolled, None if batch is True else batch))
     if any(is_inexact(a.dtype) for a in args):
         verify += [_check_width(programs, fn, active, reference, width) for width in widths]
     if elementwise:
@@ -335,10 +337,10 @@ def _batch_choices(ndims: Sequence[int]) -> list[tuple[int | None, ...]]:
     return list(dict.fromkeys(choices))
 
 
-def _check_batching(programs: Programs, vary: Callable[[np.ndarray, int], np.ndarray]) -> Verify:
+def _check_batching(programs: Programs, vary: Callable[[np.ndarray, int], np.ndarray], choices: Any) -> Verify:
     graph, args = programs.graphs["value"], programs.inputs["value"]
     expected = {}
-    for dims in _batch_choices([a.ndim for a in args]):
+    for dims in choices or _batch_choices([a.ndim for a in args]):
         name = f"batch {dims}"
         stacked = [
             a if d is None else np.stack([np.asarray(vary(a, k), a.dtype) for k in range(BATCH)], d)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import jax
@@ -58,15 +59,12 @@ class Selection:
         return found
 
     def _by_name(self, name: str, args: tuple) -> int:
-        try:
-            parameters = list(inspect.signature(self.fun).parameters)
-        except (TypeError, ValueError):
-            parameters = []
-        if name in parameters and parameters.index(name) < len(args):
-            return parameters.index(name)
+        known = parameters(self.fun)
+        if name in known and known.index(name) < len(args):
+            return known.index(name)
         raise ArgumentError(
             f"{self.of} was asked for argument {name!r} of {name_of(self.fun)}, which this call does not pass"
-            + (f"; its parameters are {', '.join(parameters)}." if parameters else ".")
+            + (f"; its parameters are {', '.join(known)}." if known else ".")
         )
 
 
@@ -122,6 +120,8 @@ class Call:
 
 def leaf_paths(tree: Any) -> list[str]:
     """How each leaf of a structure is reached: `['w'][0]`."""
+    if jax.tree_util.treedef_is_leaf(tree):
+        return [""]
     numbered = tree_unflatten(tree, range(tree.num_leaves))
     return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(numbered)[0]]
 
@@ -130,10 +130,18 @@ def parameter_name(fun: Callable, place: int | str) -> str:
     """The name of the parameter of `fun` an argument goes to."""
     if isinstance(place, str):
         return place
+    names = parameters(fun)
+    return names[place] if place < len(names) else f"argument {place}"
+
+
+def parameters(fun: Callable) -> tuple[str, ...]:
+    """The names of the parameters of `fun`; none where it has no signature to read."""
+    if isinstance(fun, FunctionType) and not hasattr(fun, "__wrapped__"):
+        return fun.__code__.co_varnames[: fun.__code__.co_argcount]
     try:
-        return list(inspect.signature(fun).parameters)[place]
-    except (TypeError, ValueError, IndexError):
-        return f"argument {place}"
+        return tuple(inspect.signature(fun).parameters)
+    except (TypeError, ValueError):
+        return ()
 
 
 def identifier(text: str) -> str:

@@ -185,7 +185,7 @@ def run(program: Program, inputs: Sequence[Any]) -> Sequence[Any]:
             known = _is_jax_tracer[kind] = is_jax_tracer(x)
         traced = traced or known
     executable = program.executable
-    return executable.fn(*inputs) if traced else executable.jitted(*inputs)
+    return executable.traced(inputs) if traced else executable.jitted(*inputs)
 
 
 def _explain(error: TypeError) -> None:

@@ -7,16 +7,25 @@ from functools import wraps
 from typing import Any
 
 import jax
+import numpy as np
 
 from ..ir.errors import StructureError
 from ..lower.compile import Executable
 from ..lower.finish import finish
+from ..trace.avals import is_jax_tracer
 from ..trace.stage import inline, innermost
 from ..trace.tracer import Tracer
 from .arguments import call_names, name_of, tree_flatten, tree_unflatten
 from .calling import Reading
 from .derivatives import take_results
 from .programs import plain
+
+
+_ARRAYS = (jax.Array, np.ndarray, Tracer)  # static arguments are hashable, so a NumPy array is none
+
+
+class _ClosesOverTracer(Exception):
+    """Raised under jax.jit by a function whose closure belongs to a gradlab trace, which jax.jit cannot return to."""
 
 
 def jit(fun: Callable, **options: Any) -> Callable:
@@ -34,14 +43,16 @@ def jit(fun: Callable, **options: Any) -> Callable:
     @wraps(fun)
     def read(*args, **kwargs):
         # Static arguments arrive as they are, everything else as an array or a tracer.
-        reading, out_tree = read_arrays(fun, args, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), False)
+        reading, out_tree = read_arrays(fun, args, kwargs, lambda leaf: isinstance(leaf, _ARRAYS), False)
         graph = plain(reading.graph()).graph
         inputs = [*reading.given, *[x for _, x in reading.builder.captured]]
         reading.builder.close()
         builder = innermost(inputs)
         if builder is not None:
+            if any(is_jax_tracer(x) for x in reading.given):
+                raise _ClosesOverTracer
             return tree_unflatten(out_tree, [builder.operand(out, None) for out in inline(graph, builder, inputs)])
-        return tree_unflatten(out_tree, Executable(finish(graph), name_of(fun)).fn(*inputs))
+        return tree_unflatten(out_tree, Executable(finish(graph), name_of(fun)).traced(inputs))
 
     compiled = jax.jit(read, **options)
 
@@ -49,6 +60,8 @@ def jit(fun: Callable, **options: Any) -> Callable:
     def jitted(*args, **kwargs):
         try:
             return compiled(*args, **kwargs)
+        except _ClosesOverTracer:
+            pass
         except TypeError:
             # jax.jit knows no gradlab tracer; any other TypeError is the caller's.
             if innermost(tree_flatten((args, kwargs))[0]) is None:

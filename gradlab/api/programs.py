@@ -11,15 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from ..ir.graph import Aval, Graph, chained
 from ..lower.compile import Executable
 from ..lower.finish import finish
-from ..ops.compare import eq_p
-from ..ops.elementwise import convert_p
+from ..ops.contract import eye
 from ..ops.families import fill, reshape_p, zeros_like
-from ..ops.shape import iota_p
 from ..passes.pipeline import tidy
 from ..trace.builder import bind1
 from ..trace.stage import inline, input_names, trace_graph
@@ -123,8 +119,10 @@ def transpose_program(graph: Graph, n_linear: int) -> Program:
 
 
 def batch_program(graph: Graph, dims: Sequence[int | None], size: int, out_dims: Sequence[int | None]) -> Program:
-    """One more axis of length `size` on every input with a dim, and on every output."""
-    batched, ends = batch_graph(tidy(graph), dims, size, out_dims)
+    """One more axis of length `size` on every input with a dim, and on every output; what is captured has none."""
+    dims = (*dims, *(None,) * (len(graph.inputs) - len(dims)))
+    closed_over = [None] * (len(graph.inputs) - len(dims))
+    batched, ends = batch_graph(tidy(graph), [*dims, *closed_over], size, out_dims)
     return Program(tidy(batched), tuple(d is not None for d in ends))
 
 
@@ -139,13 +137,7 @@ def _one_tangent(linear: Graph, n_residuals: int, k: int) -> tuple[Graph, tuple[
 
 def basis(aval: Aval) -> Any:
     """The identity as `size` tangents: shape (size, *shape)."""
-    n = aval.size
-    square = (n, n)
-    index = np.dtype("int32")
-    rows = bind1(iota_p, dtype=index, shape=square, axis=0)
-    columns = bind1(iota_p, dtype=index, shape=square, axis=1)
-    eye = bind1(convert_p, bind1(eq_p, rows, columns), dtype=aval.dtype)
-    return reshaped(eye, (n, *aval.shape))
+    return reshaped(eye(aval.size, aval.dtype), (aval.size, *aval.shape))
 
 
 def reshaped(x: Any, shape: tuple[int, ...]) -> Any:

@@ -34,6 +34,10 @@ class Executable:
         STATS["compiles"] += 1
         return jax.jit(self.fn)
 
+    def traced(self, inputs: Sequence[Any]) -> tuple:
+        """`fn` inside a trace of JAX's own. A NumPy array would answer the text's operators itself, by NumPy's rules."""
+        return self.fn(*[jnp.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in inputs])
+
 
 def load(text: str, name: str) -> Callable[..., tuple]:
     """The function `name` that the source text defines, with only jax in reach."""

@@ -19,7 +19,7 @@ from ..ir.primitive import Text
 from ..ops.families import broadcast_p
 
 MODULES = {"jax": "import jax", "jnp": "import jax.numpy as jnp", "lax": "from jax import lax", "np": "import numpy as np"}
-LONG = 60  # equations beyond which a program is written in parts, in the words of jax.lax
+LONG = 40  # equations beyond which a program is written in parts, in the words of jax.lax
 PART = 40  # equations a part
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}\Z")
 

@@ -231,7 +231,7 @@ def lower_mask(rows: int, columns: int, k: int = 0) -> Tracer:
 
 @public("tri")
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
-    """`jax.numpy.tri`, recorded inside a trace."""
-    return retype(lower_mask(N, N if M is None else M, k), canonical_dtype(float if dtype is None else dtype))
+    """`jax.numpy.tri`, recorded inside a trace; of float32 unless told otherwise, as there."""
+    return retype(lower_mask(N, N if M is None else M, k), canonical_dtype("float32" if dtype is None else dtype))
 
 

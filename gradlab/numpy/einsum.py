@@ -29,7 +29,7 @@ def einsum(subscripts: Any, /, *arrays: Any, out: None = None, optimize: Any = "
     if not arrays:
         raise ax.fail("einsum needs at least one array.")
     if isinstance(optimize, bool):
-        optimize = "optimal" if optimize else _left_to_right
+        optimize = "optimal" if optimize else _left_to_right(len(arrays))
     shapes = [aval_of(a).shape for a in arrays]
     try:
         inputs, target, _ = opt_einsum.parser.parse_einsum_input((text, *shapes), shapes=True)
@@ -60,8 +60,9 @@ def einsum(subscripts: Any, /, *arrays: Any, out: None = None, optimize: Any = "
     return stretch(x, tuple(sizes[n] for n in target))
 
 
-def _left_to_right(inputs: Any, output: Any, sizes: Any, memory: Any = None) -> list[tuple[int, ...]]:
-    return [(0, 1) if k == 0 else (0, len(inputs) - k - 1) for k in range(len(inputs) - 1)] or [(0,)]
+def _left_to_right(n: int) -> list[tuple[int, ...]]:
+    """The first two arrays, then what came of them (kept last) with the next."""
+    return [(0, 1), *((0, n - k - 1) for k in range(1, n - 1))] if n > 1 else [(0,)]
 
 
 def _text(subscripts: Any, arrays: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..ir.errors import DTypeError
 from ..ops import arith, compare, convert, elementwise, families, guarded
-from .promote import promote, retype
+from .promote import retype
 from .ufunc import Binary, named, straight, unary
 
 # -- one operand, floating
@@ -43,8 +45,8 @@ isfinite = unary("isfinite", arith.is_finite_p)
 
 
 def as_number(x: Any) -> Any:
-    """Booleans as integers, as jax.numpy's promote_dtypes_numeric."""
-    return retype(x, promote(x, 0)[0].dtype) if x.aval.dtype.kind == "b" else x
+    """Booleans as integers, of the dtype jax.numpy takes."""
+    return retype(x, np.dtype("int32")) if x.aval.dtype.kind == "b" else x
 
 
 def _as_is(x: Any) -> Any:

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from ..ir.graph import is_inexact
 from ..ops import arith, compare, convert, elementwise, families, guarded
+from ..trace.avals import canonical_dtype
 from ..trace.tracer import Tracer
 from .dispatch import is_operand, public, recording
 from .elementwise import AND, OR, as_number
-from .promote import alike, lift, promote
+from .promote import alike, lift, promote, retype
 from .ufunc import named, straight
 
 # -- powers
@@ -57,7 +58,8 @@ def float_power(x: Any, y: Any, /) -> Any:
 
 
 def _square(x: Any) -> Any:
-    return lifted_like(x, arith.integer_pow(x, y=2)) if x.aval.dtype.kind != "b" else x
+    x = as_number(x)
+    return lifted_like(x, arith.integer_pow(x, y=2))
 
 
 # -- formulas
@@ -123,9 +125,9 @@ radians = formula("radians")(lambda x: x * (math.pi / 180))
 degrees = formula("degrees")(lambda x: x * (180 / math.pi))
 
 
-@formula("rint")
+@formula("rint", inexact=False)
 def rint(x):
-    return _round_complex(x)
+    return _round_complex(x if is_inexact(x.aval.dtype) else retype(x, canonical_dtype(float), x.weak_type))
 
 
 def _round_complex(x: Any) -> Any:
@@ -171,7 +173,8 @@ def floor_divide(x, y):
         return whole if corrected is None else compare.select(corrected, whole - 1, whole)
     left, corrected = _trunc_rem(x, y)
     whole = arith.div(x - left, y)
-    return arith.round(compare.select(corrected, whole - 1, whole), away=True)
+    whole = arith.round(compare.select(corrected, whole - 1, whole), away=True)
+    return compare.select(compare.eq(y, 0.0), arith.div(x, y), whole)
 
 
 @public("divmod")
@@ -240,7 +243,8 @@ def signbit(x):
 
 @formula("copysign")
 def copysign(x, y):
-    return compare.select(signbit(y), -arith.abs(x), arith.abs(x))
+    out = compare.select(signbit(y), -arith.abs(x), arith.abs(x))
+    return retype(out, x.dtype, x.weak_type and y.weak_type)
 
 
 @formula("heaviside")

@@ -162,8 +162,9 @@ def retype(x: Any, dtype: Any, weak: bool = False) -> Any:
         return Lit(number(x.value, dtype), Aval(x.aval.shape, np.dtype(dtype), weak))
     if x.aval.dtype == dtype and x.aval.weak == weak:
         return x
-    x = convert(x, dtype=dtype)
-    return weaken(x) if weak else x
+    if weak:
+        return weaken(x.real if x.aval.dtype.kind == "c" and np.dtype(dtype).kind != "c" else x, dtype=dtype)
+    return convert(x, dtype=dtype)
 
 
 def stretch(x: Any, shape: tuple[int, ...]) -> Any:

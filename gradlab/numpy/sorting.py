@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def quantile(a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input
     (x,) = promote(lift(a), inexact=True)
     axes = ax.several(axis, x.ndim)
     kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-    x = shape.reshape(moveaxis(x, axes, tuple(range(len(axes)))), (-1 if 0 not in x.shape else 0, *kept)) if axes else x
+    x = shape.reshape(moveaxis(x, axes, tuple(range(len(axes)))), (math.prod(x.shape[i] for i in axes), *kept)) if axes else x
     return _quantile(x, np.asarray(q, float), axes, kept, keepdims, method)
 
 
@@ -101,4 +102,4 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None, **ignor
     v = lift(v)
     column = shape.reshape(v, (*v.shape, 1))
     before = ew.less(a, column) if side == "left" else ew.less_equal(a, column)
-    return sum_(before, -1, canonical_dtype(int))
+    return sum_(before, -1, "int32")

@@ -187,8 +187,8 @@ def _pow_by_exponent(out, x, y):
 
 pow_p = elementwise("pow", emit="{} ** {}", partials=(_pow_by_base, _pow_by_exponent), kinds="iufc")
 
-sqrt_p = elementwise("sqrt", emit="jnp.sqrt({})", call="sqrt", partials=(lambda out, x: div(0.5, out),))
-rsqrt_p = elementwise("rsqrt", emit="lax.rsqrt({})", call="rsqrt", partials=(lambda out, x: mul(-0.5, div(out, x)),))
+sqrt_p = elementwise("sqrt", emit="lax.sqrt({})", partials=(lambda out, x: div(0.5, out),))
+rsqrt_p = elementwise("rsqrt", emit="lax.rsqrt({})", partials=(lambda out, x: mul(-0.5, div(out, x)),))
 cbrt_p = elementwise("cbrt", emit="jnp.cbrt({})", partials=(lambda out, x: div(1 / 3, mul(out, out)),), kinds="f")
 
 
@@ -220,12 +220,12 @@ def logistic(x: Any) -> Any:
     return bind1(logistic_p, x)
 
 
-exp_p = elementwise("exp", emit="jnp.exp({})", call="exp", partials=(lambda out, x: out,))
+exp_p = elementwise("exp", emit="lax.exp({})", partials=(lambda out, x: out,))
 exp2_p = elementwise("exp2", emit="jnp.exp2({})", partials=(lambda out, x: mul(math.log(2), out),))
-expm1_p = elementwise("expm1", emit="jnp.expm1({})", call="expm1", partials=(lambda out, x: add(out, 1.0),))
-log_p = elementwise("log", emit="jnp.log({})", call="log", partials=(lambda out, x: reciprocal(x),))
-log1p_p = elementwise("log1p", emit="jnp.log1p({})", call="log1p", partials=(lambda out, x: reciprocal(add(x, 1.0)),))
-logistic_p = elementwise("logistic", emit="lax.logistic({})", call="logistic", partials=(lambda out, x: mul(out, sub(1.0, out)),))
+expm1_p = elementwise("expm1", emit="lax.expm1({})", partials=(lambda out, x: add(out, 1.0),))
+log_p = elementwise("log", emit="lax.log({})", partials=(lambda out, x: reciprocal(x),))
+log1p_p = elementwise("log1p", emit="lax.log1p({})", partials=(lambda out, x: reciprocal(add(x, 1.0)),))
+logistic_p = elementwise("logistic", emit="lax.logistic({})", partials=(lambda out, x: mul(out, sub(1.0, out)),))
 
 
 # -- the larger, the smaller, the size
@@ -333,9 +333,9 @@ def _is_finite_infer(x: Aval) -> tuple[Aval]:
     return (x.retyped(BOOL),)
 
 
-sign_p = no_derivative("sign", infer=_same("sign", "iufc"), emit="jnp.sign({})", call="sign")
-floor_p = no_derivative("floor", infer=_same("floor", "f"), emit="jnp.floor({})", call="floor")
-ceil_p = no_derivative("ceil", infer=_same("ceil", "f"), emit="jnp.ceil({})", call="ceil")
+sign_p = no_derivative("sign", infer=_same("sign", "iufc"), emit="lax.sign({})")
+floor_p = no_derivative("floor", infer=_same("floor", "f"), emit="lax.floor({})")
+ceil_p = no_derivative("ceil", infer=_same("ceil", "f"), emit="lax.ceil({})")
 round_p = no_derivative("round", infer=_same("round", "f"), emit=_round_emit)
 nextafter_p = no_derivative("nextafter", infer=_same("nextafter", "f"), emit="jnp.nextafter({}, {})")
 is_finite_p = no_derivative("is_finite", infer=_is_finite_infer, emit="jnp.isfinite({})")

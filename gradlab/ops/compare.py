@@ -45,11 +45,11 @@ ge_p = comparison("ge", "{} >= {}", kinds="biuf")
 
 def select(mask: Any, x: Any, y: Any) -> Any:
     """`x` where the boolean `mask` is true, `y` elsewhere. One of them may be a Python number."""
-    x, y = (fill(x, y.aval) if isinstance(x, SCALAR) else x), (fill(y, x.aval) if isinstance(y, SCALAR) else y)
-    return bind1(select_p, mask, x, y)
+    return bind1(select_p, mask, _filled(x, y), _filled(y, x))
 
 
-SCALAR = bool | int | float | complex
+def _filled(x: Any, like: Any) -> Any:
+    return fill(x, like.aval) if isinstance(x, bool | int | float | complex) else x
 
 
 def _select_infer(mask: Aval, x: Aval, y: Aval) -> tuple[Aval]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval
-from ..ir.primitive import Primitive
+from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .convert import convert
 from .families import add_p, dtype_text, permute_p, require_kind
@@ -172,6 +172,23 @@ dot_general_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+)
+
+
+def eye(n: int, dtype: Any) -> Any:
+    """The identity matrix of size n: what a product with it leaves unchanged, `simplify` leaves out."""
+    return bind1(eye_p, n=n, dtype=np.dtype(dtype))
+
+
+_NO_OPERAND = Refused("the identity matrix has no operand, so there is nothing to differentiate or batch it by")
+
+eye_p = Primitive(
+    name="eye",
+    infer=lambda *, n, dtype: (Aval((n, n), dtype),),
+    emit=lambda *, n, dtype: f"jnp.eye({n}, dtype={dtype_text(dtype)})",
+    jvp=_NO_OPERAND,
+    transpose=_NO_OPERAND,
+    batch=_NO_OPERAND,
 )
 
 

@@ -142,11 +142,11 @@ def _convert_infer(x: Aval, *, dtype: np.dtype) -> tuple[Aval]:
     return (x.retyped(dtype),)
 
 
-def _convert_fold(x: np.generic, *, dtype: np.dtype) -> Any:
+def _convert_fold(x: Any, *, dtype: np.dtype) -> Any:
     if kind(dtype) in "iu":
         # Out of range, NumPy's result is the machine's choice; XLA's is the nearest end.
         limits = np.iinfo(dtype)
-        if not limits.min <= x <= limits.max:
+        if not np.isfinite(x) or not limits.min <= int(x) <= limits.max:
             return None
     return x.astype(dtype)
 

@@ -75,12 +75,12 @@ def _one_minus_square(x):
     return mul(sub(1.0, x), add(x, 1.0))
 
 
-sin_p = elementwise("sin", emit="jnp.sin({})", call="sin", partials=(lambda out, x: cos(x),))
-cos_p = elementwise("cos", emit="jnp.cos({})", call="cos", partials=(lambda out, x: neg(sin(x)),))
-tan_p = elementwise("tan", emit="jnp.tan({})", call="tan", partials=(lambda out, x: add(square(out), 1.0),))
-asin_p = elementwise("asin", emit="jnp.asin({})", call="asin", partials=(lambda out, x: rsqrt(_one_minus_square(x)),))
-acos_p = elementwise("acos", emit="jnp.acos({})", call="acos", partials=(lambda out, x: neg(rsqrt(_one_minus_square(x))),))
-atan_p = elementwise("atan", emit="jnp.atan({})", call="atan", partials=(lambda out, x: reciprocal(add(square(x), 1.0)),))
+sin_p = elementwise("sin", emit="lax.sin({})", partials=(lambda out, x: cos(x),))
+cos_p = elementwise("cos", emit="lax.cos({})", partials=(lambda out, x: neg(sin(x)),))
+tan_p = elementwise("tan", emit="lax.tan({})", partials=(lambda out, x: add(square(out), 1.0),))
+asin_p = elementwise("asin", emit="lax.asin({})", partials=(lambda out, x: rsqrt(_one_minus_square(x)),))
+acos_p = elementwise("acos", emit="lax.acos({})", partials=(lambda out, x: neg(rsqrt(_one_minus_square(x))),))
+atan_p = elementwise("atan", emit="lax.atan({})", partials=(lambda out, x: reciprocal(add(square(x), 1.0)),))
 atan2_p = elementwise(
     "atan2",
     emit="jnp.atan2({}, {})", call="atan2",
@@ -90,17 +90,17 @@ atan2_p = elementwise(
     ),
     kinds="f",
 )
-sinh_p = elementwise("sinh", emit="jnp.sinh({})", call="sinh", partials=(lambda out, x: cosh(x),))
-cosh_p = elementwise("cosh", emit="jnp.cosh({})", call="cosh", partials=(lambda out, x: sinh(x),))
-tanh_p = elementwise("tanh", emit="jnp.tanh({})", call="tanh", partials=(lambda out, x: sub(1.0, square(out)),))
-asinh_p = elementwise("asinh", emit="jnp.asinh({})", call="asinh", partials=(lambda out, x: rsqrt(add(square(x), 1.0)),))
+sinh_p = elementwise("sinh", emit="lax.sinh({})", partials=(lambda out, x: cosh(x),))
+cosh_p = elementwise("cosh", emit="lax.cosh({})", partials=(lambda out, x: sinh(x),))
+tanh_p = elementwise("tanh", emit="lax.tanh({})", partials=(lambda out, x: sub(1.0, square(out)),))
+asinh_p = elementwise("asinh", emit="lax.asinh({})", partials=(lambda out, x: rsqrt(add(square(x), 1.0)),))
 acosh_p = elementwise(
     "acosh",
-    emit="jnp.acosh({})", call="acosh",
+    emit="lax.acosh({})",
     # Two roots: the root of the product is on the wrong branch for half of the complex plane.
     partials=(lambda out, x: mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0))),),
 )
-atanh_p = elementwise("atanh", emit="jnp.atanh({})", call="atanh", partials=(lambda out, x: reciprocal(_one_minus_square(x)),))
+atanh_p = elementwise("atanh", emit="lax.atanh({})", partials=(lambda out, x: reciprocal(_one_minus_square(x)),))
 
 
 # -- bits

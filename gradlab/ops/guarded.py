@@ -7,8 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ..ir.graph import Lit
 from ..trace.builder import bind1
-from .arith import abs, add, div, exp, is_finite, mul, sub
+from .arith import abs, add, div, logistic, mul, sub
 from .compare import eq, lt, select
 from .elementwise import cos
 from .families import elementwise, fill, zeros_like
@@ -39,10 +40,11 @@ def _slope(x, out):
     return div(x, select(eq(out, 0.0), fill(1.0, out.aval), out))
 
 
-def _share(x, out):
-    """eˣ / eᵒᵘᵗ: 1 where both are infinite, 0 where both vanish."""
-    x = select(eq(x, math.inf), zeros_like(x), x)
-    return exp(sub(x, select(is_finite(out), out, zeros_like(out))))
+def _share(x, y):
+    """eˣ / (eˣ + eʸ): the logistic function of x - y, where equal infinities differ by 0."""
+    if any(isinstance(z, Lit) and math.isfinite(z.value) for z in (x, y)):
+        return logistic(sub(x, y))
+    return logistic(select(eq(x, y), zeros_like(x), sub(x, y)))
 
 
 def _sinc_partial(out, x):
@@ -74,7 +76,7 @@ hypot_p = elementwise(
 logaddexp_p = elementwise(
     "logaddexp",
     emit="jnp.logaddexp({}, {})",
-    partials=(lambda out, x, y: _share(x, out), lambda out, x, y: _share(y, out)),
+    partials=(lambda out, x, y: _share(x, y), lambda out, x, y: _share(y, x)),
     kinds="f",
     commutes=True,
 )

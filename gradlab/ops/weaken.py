@@ -1,33 +1,48 @@
-"""Weakness: the same numbers, of a dtype that yields to its neighbours' as a Python number's does."""
+"""Weakness: numbers in a dtype that yields to its neighbours', as that of a Python number does."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..ir.graph import Aval
+import numpy as np
+
+from ..ir.graph import Aval, is_inexact
+from ..ir.primitive import Primitive
 from ..trace.avals import canonical_dtype
-from ..trace.builder import bind1
-from .families import kind, unary_linear
+from ..trace.builder import bind, bind1
+from .convert import convert
+from .families import dtype_text, kind
 
-_PYTHON = {"i": int, "f": float, "c": complex}
-
-
-def weaken(x: Any) -> Any:
-    """`x` as a weakly typed array."""
-    return x if x.aval.weak else bind1(weaken_p, x)
+_ONE = {"i": (int, "1"), "f": (float, "1.0")}
+_ORDER = "biufc"
 
 
-def _emit(x):
-    python = _PYTHON.get(kind(x.aval.dtype))
-    # Only JAX's default dtype of a kind can be asked for by the name of a Python type.
-    weak = python is not None and canonical_dtype(python) == x.aval.dtype
-    return f"lax.convert_element_type({x}, {python.__name__})" if weak else f"jnp.asarray({x})"
+def weaken(x: Any, *, dtype: Any) -> Any:
+    """`x` as a weakly typed array of `dtype`."""
+    dtype = np.dtype(dtype)
+    return x if x.aval.weak and x.dtype == dtype else bind1(weaken_p, x, dtype=dtype)
 
 
-weaken_p = unary_linear(
-    "weaken",
+def _emit(x, *, dtype):
+    python, one = _ONE.get(kind(dtype), (None, ""))
+    # JAX has no public word for it, but the product with a Python number of a higher kind is weak.
+    higher = _ORDER.index(kind(x.aval.dtype)) < _ORDER.index(kind(dtype))
+    if python is not None and canonical_dtype(python) == dtype and (higher or x.aval.weak):
+        return f"{x} * {one}"
+    return f"{x}.astype({dtype_text(dtype)})"
+
+
+def _jvp(xs, tangents, *, dtype):
+    moves = is_inexact(xs[0].dtype) and is_inexact(dtype)
+    return bind(weaken_p, *xs, dtype=dtype), (weaken(tangents[0], dtype=dtype) if moves else None,)
+
+
+weaken_p = Primitive(
+    name="weaken",
+    infer=lambda x, *, dtype: (Aval(x.shape, dtype, kind(dtype) in "ifc"),),
     emit=_emit,
-    infer=lambda x: (Aval(x.shape, x.dtype, kind(x.dtype) in "ifc"),),
-    transpose=lambda cts, active, x: cts,
-    fold=lambda x: x,
+    jvp=_jvp,
+    transpose=lambda cts, active, x, *, dtype: (convert(cts[0], dtype=x.dtype),),
+    batch=lambda xs, dims, *, dtype: (bind(weaken_p, *xs, dtype=dtype), dims),
+    scalars=True,
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var
 from ..ir.primitive import Primitive
+from ..ops.contract import dot_general_p, eye_p
 from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reduce_sum_p, reshape_p, sub_p
 from .rewrite import rewrite
 
@@ -65,13 +66,23 @@ def _mul(eqn: Eqn, made: Made):
     left, right = made_by(x, neg_p, made), made_by(y, neg_p, made)
     if left and right:
         return with_inputs(eqn, mul_p, left.inputs[0], right.inputs[0])
+    if left and type(y) is Lit:
+        return with_inputs(eqn, mul_p, left.inputs[0], Lit(-y.value, y.aval))
     return None
 
 
 @rule(neg_p)
 def _neg(eqn: Eqn, made: Made):
     inner = made_by(eqn.inputs[0], neg_p, made)
-    return same(eqn, inner.inputs[0]) if inner else None
+    if inner:
+        return same(eqn, inner.inputs[0])
+    inner = made_by(eqn.inputs[0], mul_p, made)
+    if inner:
+        for k in (0, 1):
+            a, b = inner.inputs[k], inner.inputs[1 - k]
+            if type(a) is Lit:
+                return with_inputs(eqn, mul_p, Lit(-a.value, a.aval), b)
+    return None
 
 
 @rule(add_p)
@@ -108,6 +119,13 @@ def _broadcast(eqn: Eqn, made: Made):
     if inner:
         through = tuple(axes[a] for a in inner.params["axes"])
         return with_inputs(eqn, broadcast_p, inner.inputs[0], shape=shape, axes=through)
+    inner = made_by(x, reshape_p, made)
+    if inner:
+        # A reshape that only puts in axes of length 1: the broadcast puts them in just as well.
+        y = inner.inputs[0]
+        kept = [a for a, n in enumerate(x.shape) if n != 1]
+        if [x.shape[a] for a in kept] == list(y.shape):
+            return with_inputs(eqn, broadcast_p, y, shape=shape, axes=tuple(axes[a] for a in kept))
     return None
 
 
@@ -124,7 +142,7 @@ def _reshape(eqn: Eqn, made: Made):
 def _permute(eqn: Eqn, made: Made):
     (x,) = eqn.inputs
     order = eqn.params["order"]
-    if order == tuple(range(x.ndim)):
+    if order == tuple(range(x.ndim)) or made_by(x, eye_p, made):
         return same(eqn, x)
     inner = made_by(x, permute_p, made)
     if inner:
@@ -135,3 +153,19 @@ def _permute(eqn: Eqn, made: Made):
 @rule(reduce_sum_p)
 def _reduce_sum(eqn: Eqn, made: Made):
     return same(eqn, eqn.inputs[0]) if not eqn.params["axes"] else None
+
+
+@rule(dot_general_p)
+def _dot_general(eqn: Eqn, made: Made):
+    """x · I is x with the contracted axis last, I · y is y with it first. (Nothing is multiplied by 0, not even inf.)"""
+    x, y = eqn.inputs
+    (x_axes, y_axes), batch = eqn.params["contract"], eqn.params["batch"]
+    if batch != ((), ()) or len(x_axes) != 1 or eqn.params["out_dtype"] is not None:
+        return None
+    if made_by(y, eye_p, made):
+        order = [a for a in range(x.ndim) if a != x_axes[0]] + [x_axes[0]]
+        return with_inputs(eqn, permute_p, x, order=tuple(order))
+    if made_by(x, eye_p, made):
+        order = [y_axes[0]] + [a for a in range(y.ndim) if a != y_axes[0]]
+        return with_inputs(eqn, permute_p, y, order=tuple(order))
+    return None

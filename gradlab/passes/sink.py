@@ -113,19 +113,21 @@ def _broadcast(self: _Sinking, eqn: Eqn, choice: Choice) -> Any:
         if own is not None:
             value = bind1(reshape_p, value, shape=_without(x.shape, own))
         return _spread(value, left, tuple(place[a] for a in axes if a != choice.axis))
-    rest = [a for k, a in enumerate(axes) if k != own]
-    real = {place[a]: k for k, a in enumerate(rest) if _without(x.shape, own)[k] == left[place[a]]}
+    rest = [(k, place[a]) for k, a in enumerate(axes) if k != own]  # axis of x -> axis of what is left
+    real = {to: k - (k > own) for k, to in rest if x.shape[k] == left[to]}
     if all(a in real for a in choice.along):
         inner = self.picked(x, Choice(choice.index, own, tuple(real[a] for a in choice.along)))
-        return _spread(inner, left, tuple(place[a] for a in rest))
-    if any(a in real and left[a] != 1 for a in choice.along):
+        return _spread(inner, left, tuple(to for _, to in rest))
+    if any(a in real for a in choice.along):
         return None
-    # The index varies only where x is repeated: whole rows of x are chosen.
-    taken = [place[a] for a in rest]
-    if set(taken) & set(choice.along):
-        return None
-    rows = gather(self.value[x], choice.index, axes=(own,), mode="promise_in_bounds")  # type: ignore[index]
-    targets = (*taken[:own], *choice.along, *taken[own:])
+    # The index varies only where x is repeated: whole rows of x are chosen, without the axes it is repeated along.
+    rows, rest = self.value[x], [(k, to) for k, to in rest if to in real]  # type: ignore[index]
+    if len(rest) + 1 != x.ndim:
+        rows = bind1(reshape_p, rows, shape=tuple(n for k, n in enumerate(x.shape) if k == own or (k, place.get(axes[k])) in rest))
+    before = sum(k < own for k, _ in rest)
+    rows = gather(rows, choice.index, axes=(before,), mode="promise_in_bounds")
+    taken = [to for _, to in rest]
+    targets = (*taken[:before], *choice.along, *taken[before:])
     order = tuple(sorted(range(len(targets)), key=targets.__getitem__))
     if order != tuple(range(len(order))):
         rows = bind1(permute_p, rows, order=order)

@@ -1,0 +1,1 @@
+"""gradlab.numpy against jax.numpy."""

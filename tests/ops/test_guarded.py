@@ -1,0 +1,51 @@
+"""Functions whose derivative is finite where their formula's is not: away from those points, at them, and near them."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gradlab.ops import guarded as g
+from tests.support import Case, assert_close, derivative
+
+X = np.array([[0.7, -1.3, 2.1], [-0.4, 0.9, -2.6]])
+Y = np.array([[1.9, 0.8, -0.6], [1.2, -2.3, 0.5]])
+POSITIVE = np.array([0.3, 1.7, 4.0])
+NEAR_ZERO = np.array([1e-3, -2e-2, 5e-2])
+
+
+def case(fn, *args, reference, **options):
+    return Case(fn, args, reference, elementwise=True, **options)
+
+
+CASES = {
+    "hypot": case(g.hypot, X, Y, reference=jnp.hypot),
+    "logaddexp": case(g.logaddexp, X, Y, reference=jnp.logaddexp),
+    "sinc": case(g.sinc, X, reference=jnp.sinc),
+    "sinc.near_zero": case(g.sinc, NEAR_ZERO, reference=jnp.sinc, rtol=1e-5),
+    "root": case(g.root, POSITIVE, reference=jnp.sqrt),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_primitive(name):
+    CASES[name].check()
+
+
+CORNERS = {
+    "hypot at the origin": (g.hypot, (0.0, 0.0), (0.0, 0.0)),
+    "hypot of huge numbers": (g.hypot, (3e200, 4e200), (0.6, 0.8)),
+    "logaddexp of one infinity": (g.logaddexp, (np.inf, 1.0), (1.0, 0.0)),
+    "logaddexp of nothing": (g.logaddexp, (-np.inf, 1.0), (0.0, 1.0)),
+    "logaddexp of huge numbers": (g.logaddexp, (1e4, 1e4), (0.5, 0.5)),
+    "sinc at 0": (g.sinc, (0.0,), (0.0,)),
+    "root at 0": (g.root, (0.0,), (0.0,)),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corner(name):
+    fn, at, wanted = CORNERS[name]
+    for got, want in zip(derivative(fn, at), wanted, strict=True):
+        assert_close(got, want, 1e-14, name)

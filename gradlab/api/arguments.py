@@ -29,13 +29,19 @@ class Selection:
     **Raises:** `ArgumentError` for a position or name the call does not have; at once where the signature tells.
     """
 
-    def __init__(self, fun: Callable, argnums: int | Sequence[int] | None, argnames: str | Sequence[str] | None, of: str):
+    def __init__(
+        self, fun: Callable, argnums: int | Sequence[int] | None, argnames: str | Sequence[str] | None, of: str
+    ):
         if not callable(fun):
             raise StructureError(f"{of} needs a function, got {fun!r}. Write {of}(f)(x), not {of}(f(x)).")
         if argnums is None and argnames is None:
             argnums = 0
         self.fun, self.of = fun, of
-        self.single = isinstance(argnums, int | np.integer) and argnames is None or (argnums is None and isinstance(argnames, str))
+        self.single = (
+            isinstance(argnums, int | np.integer)
+            and argnames is None
+            or (argnums is None and isinstance(argnames, str))
+        )
         self.nums = () if argnums is None else (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
         self.names = () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
         if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in self.nums):

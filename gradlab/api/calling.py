@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
-from ..ir.errors import ConversionError, StructureError
+from ..ir.errors import ConversionError
 from ..ir.graph import Aval, Graph, scalar_key
-from ..ir.where import PACKAGE
+from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
 from ..trace.avals import aval_of, is_jax_tracer
 from ..trace.builder import Builder
@@ -28,7 +24,6 @@ from .programs import Program
 EXECUTABLES = LRU(1024)  # (transformation, rows) -> _Entry, for calls on arrays
 TRANSFORMED = LRU(1024)  # (transformation, graph, lines) -> Program, for calls inside a trace
 
-_FOREIGN = (str(Path(jax.__file__).parent), str(Path(np.__file__).parent), PACKAGE)
 _is_jax_tracer: dict[type, bool] = {}
 
 
@@ -195,7 +190,7 @@ def _explain(error: TypeError) -> None:
     line, step = None, error.__traceback__
     while step is not None:
         code = step.tb_frame.f_code
-        if not code.co_filename.startswith(_FOREIGN):
+        if not INTERNAL[code.co_filename]:
             line = f"{code.co_filename}:{step.tb_lineno} in {code.co_name}"
         step = step.tb_next
     raise ConversionError(

@@ -16,6 +16,7 @@ from ..ir.errors import ArgumentError, DTypeError, ShapeError, StructureError
 from ..ir.graph import Aval, Graph
 from ..ops.elementwise import stop_gradient as stop_gradient_op
 from ..trace.avals import aval_of
+from ..trace.builder import AMBIENT
 from ..trace.stage import innermost
 from ..trace.tracer import Tracer
 from .arguments import name_of, tree_flatten, tree_structure, tree_unflatten
@@ -45,14 +46,21 @@ def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int |
     @wraps(fun)
     def checkpointed(*args, **kwargs):
         if innermost(tree_flatten((args, kwargs))[0]) is None:
-            return native(*args, **kwargs)
+            try:
+                return native(*args, **kwargs)
+            except TypeError:
+                # JAX cannot return what `fun` made of an open trace's values; any other TypeError comes again below.
+                if not AMBIENT.stack:
+                    raise
         held = {i % len(args): args[i] for i in static}
         shown = tuple(None if i in held else a for i, a in enumerate(args))
 
         def call(*args, **kwargs):
             return fun(*(held.get(i, a) for i, a in enumerate(args)), **kwargs)
 
-        reading, tree = read_arrays(update_wrapper(call, fun), shown, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), True)
+        reading, tree = read_arrays(
+            update_wrapper(call, fun), shown, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), True
+        )
         graph = reading.graph()
         inputs = [*reading.given, *[x for _, x in reading.builder.captured]]
         reading.builder.close()
@@ -118,7 +126,11 @@ class CustomDerivative:
         if self._jvp is None and self._fwd is None:
             raise StructureError(f"{name_of(self.fun)} has no derivative rule yet. Give it one with defjvp or defvjp.")
         if innermost(tree_flatten(args)[0]) is None:
-            return self._as_jax()(*args)
+            try:
+                return self._as_jax()(*args)
+            except TypeError:  # as in `checkpoint`: a closure over an open trace's values
+                if not AMBIENT.stack:
+                    raise
         return self._record(args)
 
     def _positional(self, args: tuple, kwargs: dict) -> tuple:
@@ -169,7 +181,9 @@ class CustomDerivative:
                 every[k] = x
             return tree_unflatten(tree, every)
 
-        fun, out_tree, out_avals, f_caps = _graph_of(lambda new: self.fun(*self._joined(static, rebuilt(new))), xs, None, self.fun)
+        fun, out_tree, out_avals, f_caps = _graph_of(
+            lambda new: self.fun(*self._joined(static, rebuilt(new))), xs, None, self.fun
+        )
         in_avals = [v.aval for v in fun.inputs[: len(xs)]]
         now = (self, tuple(in_avals))
         if now in _STAGING.names:
@@ -182,9 +196,7 @@ class CustomDerivative:
         finally:
             _STAGING.names = kept
         counts = (len(f_caps), len(jvp_caps), len(fwd_caps), len(bwd_caps))
-        outs = custom_call(
-            fun, Rules(jvp, fwd, bwd, counts, name), [*xs, *f_caps, *jvp_caps, *fwd_caps, *bwd_caps]
-        )
+        outs = custom_call(fun, Rules(jvp, fwd, bwd, counts, name), [*xs, *f_caps, *jvp_caps, *fwd_caps, *bwd_caps])
         return tree_unflatten(out_tree, outs)
 
     def _stage_jvp(self, static, rebuilt, in_avals, out_tree, out_avals):
@@ -199,7 +211,12 @@ class CustomDerivative:
             if not isinstance(result, tuple | list) or len(result) != 2:
                 raise StructureError(f"{of} must return (out, out_tangent), got {result!r}.")
             for what, tree in (("out", result[0]), ("out_tangent", result[1])):
-                _require(tree_structure(tree) == out_tree, f"{of} returned {what} with the structure", tree_structure(tree), out_tree)
+                _require(
+                    tree_structure(tree) == out_tree,
+                    f"{of} returned {what} with the structure",
+                    tree_structure(tree),
+                    out_tree,
+                )
             return tuple(result)
 
         graph, _, avals, caps = _graph_of(call, None, [*in_avals, *in_avals], jvp)
@@ -219,7 +236,9 @@ class CustomDerivative:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise StructureError(f"{of} must return (out, residuals), got {result!r}.")
             out, kept = result
-            _require(tree_structure(out) == out_tree, f"{of} returned out with the structure", tree_structure(out), out_tree)
+            _require(
+                tree_structure(out) == out_tree, f"{of} returned out with the structure", tree_structure(out), out_tree
+            )
             leaves, residual["tree"] = tree_flatten(kept)
             residual["leaves"] = leaves
             residual["arrays"] = [k for k, leaf in enumerate(leaves) if type(leaf) is Tracer]
@@ -234,7 +253,9 @@ class CustomDerivative:
             leaves = list(residual["leaves"])
             for k, x in zip(residual["arrays"], new, strict=False):
                 leaves[k] = x
-            cts = bwd(*static, tree_unflatten(residual["tree"], leaves), tree_unflatten(out_tree, new[len(res_avals) :]))
+            cts = bwd(
+                *static, tree_unflatten(residual["tree"], leaves), tree_unflatten(out_tree, new[len(res_avals) :])
+            )
             return self._cotangents(cts, in_tree, chosen, in_avals)
 
         bwd_graph, _, avals, bwd_caps = _graph_of(call_bwd, None, [*res_avals, *out_avals], bwd)
@@ -280,7 +301,9 @@ def custom_vjp(fun: Callable, nondiff_argnums: Sequence[int] = ()) -> CustomDeri
     return CustomDerivative(fun, nondiff_argnums)
 
 
-def _graph_of(call: Callable, given: list[Any] | None, avals: Any, fun: Callable) -> tuple[Graph, Any, list[Aval], list[Any]]:
+def _graph_of(
+    call: Callable, given: list[Any] | None, avals: Any, fun: Callable
+) -> tuple[Graph, Any, list[Aval], list[Any]]:
     """`call` on tracers as a closed graph: the graph, its result's tree and avals, and what it captured."""
     reading = Reading(call, given or [], avals, concrete=given is not None)
     tree, out_avals, _ = take_results(reading, reading.result, None, False, fun)

@@ -117,7 +117,9 @@ def _gradient(fun, of, argnums, argnames, has_aux, holomorphic, allow_int, uncon
     return gradient
 
 
-def _with_gaps(values: Sequence[Any], alive: Sequence[bool], active: Sequence[bool], avals: Sequence[Aval]) -> list[Any]:
+def _with_gaps(
+    values: Sequence[Any], alive: Sequence[bool], active: Sequence[bool], avals: Sequence[Aval]
+) -> list[Any]:
     """One gradient a leaf: float0 for integer leaves, None for those the result does not depend on."""
     got, on = iter(values), iter(alive)
     leaves: list[Any] = []
@@ -217,7 +219,9 @@ def jvp(fun: Callable, primals: Sequence[Any], tangents: Sequence[Any], has_aux:
     """
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple | list):
-            raise StructureError(f"jvp needs {what} as a tuple, one entry per argument, got {given!r}. Write ({what},).")
+            raise StructureError(
+                f"jvp needs {what} as a tuple, one entry per argument, got {given!r}. Write ({what},)."
+            )
     call = Call(Selection(fun, tuple(range(len(primals))), None, "jvp"), tuple(primals), {})
     avals = avals_to_differentiate(call, "jvp", allow_int=True)
     active = tuple([is_inexact(aval.dtype) for aval in avals])
@@ -267,7 +271,9 @@ def _matching(given: Any, wanted: Any, avals: Sequence[Aval], what: str, of: str
         if got.shape != aval.shape:
             raise ShapeError(f"{of} needs a {what} of shape {aval.shape} for {aval}, got {got}.")
         if got.dtype != aval.dtype:
-            raise DTypeError(f"{of} needs a {what} of dtype {aval.dtype} for {aval}, got {got}. Convert it with .astype.")
+            raise DTypeError(
+                f"{of} needs a {what} of dtype {aval.dtype} for {aval}, got {got}. Convert it with .astype."
+            )
         found.append(leaf)
     return found
 

@@ -36,12 +36,16 @@ def jacobian(
     return _jacobian(fun, "jacobian", argnums, argnames, has_aux, holomorphic, mode, want_value=False)
 
 
-def jacfwd(fun: Callable, argnums: Argnums = None, has_aux: bool = False, holomorphic: bool = False, **options) -> Callable:
+def jacfwd(
+    fun: Callable, argnums: Argnums = None, has_aux: bool = False, holomorphic: bool = False, **options
+) -> Callable:
     """`jacobian` by forward mode: the cheaper one for few inputs. Arguments and result as there."""
     return _jacobian(fun, "jacfwd", argnums, options.pop("argnames", None), has_aux, holomorphic, "fwd", False, options)
 
 
-def jacrev(fun: Callable, argnums: Argnums = None, has_aux: bool = False, holomorphic: bool = False, **options) -> Callable:
+def jacrev(
+    fun: Callable, argnums: Argnums = None, has_aux: bool = False, holomorphic: bool = False, **options
+) -> Callable:
     """`jacobian` by reverse mode: the cheaper one for few outputs. Arguments and result as there."""
     return _jacobian(fun, "jacrev", argnums, options.pop("argnames", None), has_aux, holomorphic, "rev", False, options)
 

@@ -20,7 +20,6 @@ from .calling import Reading
 from .derivatives import take_results
 from .programs import plain
 
-
 _ARRAYS = (jax.Array, np.ndarray, Tracer)  # static arguments are hashable, so a NumPy array is none
 
 

@@ -132,7 +132,12 @@ def _one_tangent(linear: Graph, n_residuals: int, k: int) -> tuple[Graph, tuple[
     both, alive = jvp_graph(linear, [i == n_residuals + k for i in range(n)])
     outs = both.outputs[len(linear.outputs) :]
     keep = [*both.inputs[:n_residuals], both.inputs[n]]
-    return Graph(keep, live_eqns(both.eqns, outs), outs), alive
+    # The derivative of a linear program does not depend on where it is taken, but an equation that carries a program
+    # (checkpoint) may still name the point: zero will do.
+    point = [zeros_like(v) for v in both.inputs[n_residuals:n]]
+    used = Graph(both.inputs, live_eqns(both.eqns, outs), outs)
+    eqns, outs = chained(Graph(keep, (), ()), used, [*keep[:-1], *point, keep[-1]])
+    return Graph(keep, eqns, outs), alive
 
 
 def basis(aval: Aval) -> Any:

@@ -31,7 +31,9 @@ def vmap(
     **Raises:** `ArgumentError`, `ShapeError` when axes are missing or of different lengths.
     """
     if axis_name is not None:
-        raise ArgumentError("vmap has no axis_name: gradlab has no collectives. Reduce over the axis after vmap instead.")
+        raise ArgumentError(
+            "vmap has no axis_name: gradlab has no collectives. Reduce over the axis after vmap instead."
+        )
     if not isinstance(in_axes, int | tuple | list) and in_axes is not None:
         raise ArgumentError(f"in_axes must be an int, None, or a tuple with an entry per argument, got {in_axes!r}.")
 
@@ -53,7 +55,9 @@ def vmap(
                 continue
             aval = aval_of(leaf)
             if not -aval.ndim <= axis < aval.ndim:
-                raise ShapeError(f"vmap was asked to map axis {axis} of {aval}, which has {aval.ndim} axes. Use None for it.")
+                raise ShapeError(
+                    f"vmap was asked to map axis {axis} of {aval}, which has {aval.ndim} axes. Use None for it."
+                )
             axis %= aval.ndim
             mapped.append(k)
             dims.append(axis)
@@ -83,7 +87,9 @@ def vmap(
         )
         for on, axis, aval in zip(program.alive, ends, out_avals, strict=True):
             if on and axis is None:
-                raise ArgumentError(f"out_axes is None for a result that depends on the mapped axis: {aval}. Give it an axis.")
+                raise ArgumentError(
+                    f"out_axes is None for a result that depends on the mapped axis: {aval}. Give it an axis."
+                )
         return tree_unflatten(out_tree, run(program, inputs))
 
     return batched

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..ir.errors import MissingRuleError
-from ..ir.graph import Aval, Eqn, Graph, Lit
+from ..ir.graph import Aval, Eqn, Graph
 from ..ir.primitive import Primitive, Refused
 from ..ops.families import batch_size, reduce_sum_p, with_axis, zeros_like
 from ..trace.builder import bind, bind1
@@ -82,7 +82,9 @@ def _mentions_self(eqn: Eqn) -> bool:
 
 def _call_jvp(xs, tangents, *, fun, rules):
     if rules == SELF:
-        raise MissingRuleError("a custom rule that calls its own function was differentiated before its rules were known")
+        raise MissingRuleError(
+            "a custom rule that calls its own function was differentiated before its rules were known"
+        )
     own, (f_caps, jvp_caps, fwd_caps, bwd_caps) = rules.parts(xs)
     if any(t is not None for t in tangents[len(own) :]):
         raise MissingRuleError(
@@ -221,7 +223,10 @@ def _linear_transpose(cts, active, *xs, jvp, bwd, counts, name):
 def _linear_batch(xs, dims, *, jvp, bwd, counts, name):
     size = batch_size(xs, dims)
     n_given = len(xs) - counts[0]
-    xs = [x if d is None and k < n_given else with_axis(x, d, 0, size) for k, (x, d) in enumerate(zip(xs, dims, strict=True))]
+    xs = [
+        x if d is None and k < n_given else with_axis(x, d, 0, size)
+        for k, (x, d) in enumerate(zip(xs, dims, strict=True))
+    ]
     dims = [None if d is None and k < n_given else 0 for k, d in enumerate(dims)]
     own, residuals, jvp_caps, bwd_caps, moving = _segments(dims, counts)
     n_outs = len(bwd.inputs) - counts[1] - counts[3]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dis
 import linecache
+import os
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
 
+import numpy as np
+
 PACKAGE = str(Path(__file__).resolve().parent.parent)
+_INSTALLED = Path(np.__file__).resolve().parent.parent
+_NOT_USERS = (PACKAGE, "<gradlab", *(f"{_INSTALLED / name}{os.sep}" for name in ("numpy", "jax", "jaxlib")))
 
 
 class _Internal(dict):
-    """filename -> is it gradlab's own? Filled as files are met."""
+    """filename -> is it gradlab's own, or NumPy's or JAX's? Filled as files are met."""
 
     def __missing__(self, filename: str) -> bool:
-        inside = filename.startswith(PACKAGE) or filename.startswith("<gradlab")
+        inside = filename.startswith(_NOT_USERS)
         self[filename] = inside
         return inside
 
@@ -73,7 +78,7 @@ def _assigned_names(code: CodeType) -> dict[int, str]:
 
 
 def user_frame(depth: int = 1) -> FrameType | None:
-    """The innermost frame that is not gradlab's own."""
+    """The innermost frame that is the user's: not gradlab's, NumPy's or JAX's."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None and INTERNAL[frame.f_code.co_filename]:
         frame = frame.f_back

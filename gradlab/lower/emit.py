@@ -17,8 +17,14 @@ import numpy as np
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var, is_inexact
 from ..ir.primitive import Text
 from ..ops.families import broadcast_p
+from ..trace.avals import canonical_dtype
 
-MODULES = {"jax": "import jax", "jnp": "import jax.numpy as jnp", "lax": "from jax import lax", "np": "import numpy as np"}
+MODULES = {
+    "jax": "import jax",
+    "jnp": "import jax.numpy as jnp",
+    "lax": "from jax import lax",
+    "np": "import numpy as np",
+}
 LONG = 40  # equations beyond which a program is written in parts, in the words of jax.lax
 PART = 40  # equations a part
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}\Z")
@@ -98,6 +104,8 @@ class _Writer:
             made = {v for eqn in stretch for v in eqn.outputs}
             reads = dict.fromkeys(a for eqn in stretch for a in eqn.inputs if type(a) is Var and a not in made)
             gives = [v for eqn in stretch for v in eqn.outputs if last_read.get(v, -1) > k]
+            if not gives:
+                continue
             part = self.names.take(f"{self.name}_part{k + 1}")
             takes = ", ".join(self.local[v] for v in reads)
             body = [f"def {part}({takes}):", *self._statements(stretch), self._return(gives)]
@@ -224,22 +232,39 @@ _DEFAULTS = ("float64", "int64", "complex128", "bool")  # what a Python number i
 def strict_text(a: Lit) -> str:
     """The literal as one number that jax.lax takes for its very dtype, whether or not x64 is on."""
     name = a.dtype.name
-    number = number_text(Lit(complex(a.value), a.aval) if a.dtype.kind == "c" else a)
     if a.aval.weak or name in _DEFAULTS:
-        return number
-    return f"{'np' if a.dtype.kind in 'iufc' else 'jnp'}.{name}({number})"
+        return _python_text(a)
+    if a.dtype.kind in "iu":
+        return f"np.{name}({a.value!r})"
+    return f"{'np' if a.dtype.kind in 'fc' else 'jnp'}.{name}({_python_text(a)})"
+
+
+def _python_text(a: Lit) -> str:
+    """The literal as a number of the Python type that its dtype is the array of."""
+    return number_text(Lit(complex(a.value), a.aval) if a.dtype.kind == "c" else a)
+
+
+def _is_python(a: Lit) -> bool:
+    """Whether JAX gives the bare number just this dtype, weakly."""
+    python = {"i": int, "f": float, "c": complex}.get(a.dtype.kind)
+    return a.aval.weak and python is not None and canonical_dtype(python) == a.dtype
 
 
 def typed_text(a: Lit) -> str:
-    """The literal as a 0-d array of its own dtype."""
-    return f"{dtype_text(a.dtype)}({number_text(a)})"
+    """The literal as a 0-d array of its own dtype, and weakness."""
+    return f"jnp.asarray({_python_text(a)})" if _is_python(a) else f"{dtype_text(a.dtype)}({number_text(a)})"
+
+
+_MAKERS = {"0": "zeros", "0.0": "zeros", "0j": "zeros", "False": "zeros", "1": "ones", "1.0": "ones", "True": "ones"}
 
 
 def full_text(a: Lit) -> Text:
-    """The literal as an array of its own shape and dtype."""
+    """The literal as an array of its own shape and dtype, and weakness."""
     if not a.shape:
         return Text(typed_text(a), a.aval)
-    maker = {0: "zeros", 1: "ones"}.get(a.value) if str(a.value) != "-0.0" else None  # type: ignore[arg-type]
+    if _is_python(a):
+        return Text(f"jnp.full({a.shape}, {_python_text(a)})", a.aval)
+    maker = _MAKERS.get(repr(a.value))  # by its text: -0.0 is no zero
     if maker:
         return Text(f"jnp.{maker}({a.shape}, {dtype_text(a.dtype)})", a.aval)
     return Text(f"jnp.full({a.shape}, {number_text(a)}, {dtype_text(a.dtype)})", a.aval)

@@ -52,7 +52,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 
 @public("clip")
-def clip(arr: Any = None, /, min: Any = None, max: Any = None, *, a: Any = None, a_min: Any = None, a_max: Any = None) -> Any:
+def clip(
+    arr: Any = None, /, min: Any = None, max: Any = None, *, a: Any = None, a_min: Any = None, a_max: Any = None
+) -> Any:
     """`jax.numpy.clip`, on tracers too."""
     arr = a if arr is None else arr
     low, high = (a_min if min is None else min), (a_max if max is None else max)

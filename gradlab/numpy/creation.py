@@ -97,18 +97,12 @@ def _assembled(x: Any) -> Any:
 @public("array")
 def array(object: Any, dtype: Any = None, copy: bool = True, order: Any = "K", ndmin: int = 0, **placement: Any) -> Any:
     """`jax.numpy.array`, on tracers and nested lists with tracers too."""
-    weak = False
     if isinstance(object, list | tuple):
         out = _assembled(object) if has_tracer(object) else lift(_host(object))
         out = retype(out, out.dtype)
     else:
-        weak = type(object) in SCALARS and copy is False
         out = lift(object)
-        weak = out.weak_type and (type(object) is Tracer or weak)
-    if dtype is not None:
-        out = retype(out, canonical_dtype(dtype))
-    elif out.weak_type and not weak:
-        out = retype(out, out.dtype)
+    out = out if dtype is None else retype(out, canonical_dtype(dtype))
     return out if out.ndim >= ndmin else shape_ops.reshape(out, (1,) * (ndmin - out.ndim) + out.shape)
 
 
@@ -233,5 +227,3 @@ def lower_mask(rows: int, columns: int, k: int = 0) -> Tracer:
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """`jax.numpy.tri`, recorded inside a trace; of float32 unless told otherwise, as there."""
     return retype(lower_mask(N, N if M is None else M, k), canonical_dtype("float32" if dtype is None else dtype))
-
-

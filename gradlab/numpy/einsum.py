@@ -74,7 +74,9 @@ def _text(subscripts: Any, arrays: tuple[Any, ...]) -> tuple[str, tuple[Any, ...
     letter = {}
 
     def letters(axes: Any) -> str:
-        return "".join("..." if a is Ellipsis else letter.setdefault(a, opt_einsum.get_symbol(len(letter))) for a in axes)
+        return "".join(
+            "..." if a is Ellipsis else letter.setdefault(a, opt_einsum.get_symbol(len(letter))) for a in axes
+        )
 
     lists = [given[2 * i + 1] for i in range(pairs)]
     known = sorted({a for axes in lists for a in axes if a is not Ellipsis})
@@ -98,7 +100,7 @@ def _check(terms: list[str], shapes: list[tuple[int, ...]]) -> None:
 
 
 def _single(x: Any, term: str, sizes: dict[str, int]) -> tuple[Any, str]:
-    """Each name once, and only where its axis has its size: a diagonal is taken, an axis that would stretch is dropped."""
+    """Each name once, only where its axis has its size: a diagonal is taken, an axis that would stretch is dropped."""
     kept = [i for i, n in enumerate(term) if x.shape[i] == sizes[n]]
     if len(kept) < len(term):
         x = shape.reshape(x, tuple(x.shape[i] for i in kept))

@@ -72,9 +72,7 @@ ceil = unary("ceil", arith.ceil_p, "f", False, _as_is)
 real = unary("real", convert.real_p, "c", False, _as_is)
 conj = unary("conj", convert.conj_p, "c", False, _as_is)
 conjugate = unary("conjugate", convert.conj_p, "c", False, _as_is)
-invert = unary(
-    "invert", elementwise.bitwise_not_p, "biu", False, lambda x: elementwise.bitwise_not(x)
-)
+invert = unary("invert", elementwise.bitwise_not_p, "biu", False, lambda x: elementwise.bitwise_not(x))
 bitwise_not = unary("bitwise_not", elementwise.bitwise_not_p, "biu", False)
 bitwise_invert = unary("bitwise_invert", elementwise.bitwise_not_p, "biu", False)
 
@@ -83,7 +81,9 @@ bitwise_invert = unary("bitwise_invert", elementwise.bitwise_not_p, "biu", False
 AND, OR = elementwise.bitwise_and, elementwise.bitwise_or
 ADD = Binary("add", families.add_p, rule=OR)
 SUBTRACT = Binary(
-    "subtract", families.sub_p, rule=_refuse_bool("subtract", "Use logical_xor (x ^ y), or convert one with .astype(int).")
+    "subtract",
+    families.sub_p,
+    rule=_refuse_bool("subtract", "Use logical_xor (x ^ y), or convert one with .astype(int)."),
 )
 MULTIPLY = Binary("multiply", families.mul_p, rule=AND)
 DIVIDE = Binary("divide", arith.div_p, inexact=True, kinds="fc")
@@ -116,5 +116,3 @@ atan2 = Binary("atan2", elementwise.atan2_p, inexact=True, kinds="f").function
 hypot = Binary("hypot", guarded.hypot_p, inexact=True, kinds="f").function
 logaddexp = Binary("logaddexp", guarded.logaddexp_p, inexact=True, kinds="f").function
 nextafter = Binary("nextafter", arith.nextafter_p, inexact=True, kinds="f").function
-
-

@@ -272,7 +272,9 @@ def imag(x):
 def angle(z: Any, deg: bool = False) -> Any:
     """`jax.numpy.angle`, on tracers too."""
     (z,) = alike(z, inexact=True)
-    parts = (convert.imag(z), convert.real(z)) if z.aval.dtype.kind == "c" else (lifted_like(z, families.zeros_like(z)), z)
+    parts = (
+        (convert.imag(z), convert.real(z)) if z.aval.dtype.kind == "c" else (lifted_like(z, families.zeros_like(z)), z)
+    )
     out = elementwise.atan2(*parts)
     return out * (180 / math.pi) if deg else out
 

@@ -87,7 +87,9 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     (x,) = promote(lift(x), inexact=True)
     axes = ax.several(axis, x.ndim)
     if len(axes) != 1 and ord not in (2, 1, 0, math.inf, -math.inf):
-        raise ax.fail("vector_norm over several axes knows the orders 0, 1, 2, inf and -inf; reshape to one axis first.")
+        raise ax.fail(
+            "vector_norm over several axes knows the orders 0, 1, 2, inf and -inf; reshape to one axis first."
+        )
     return _kept(_vector_norm(x, ord, axes), x, axes, keepdims)
 
 

@@ -247,7 +247,9 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     axis = ax.one(axis, ary.ndim)
     n = ary.shape[axis]
     if isinstance(indices_or_sections, int | np.integer) and n % int(indices_or_sections):
-        raise ax.fail(f"split of axis {axis} of {ary.aval} into {indices_or_sections} equal parts does not divide; use array_split.")
+        raise ax.fail(
+            f"split of axis {axis} of {ary.aval} into {indices_or_sections} parts does not divide; use array_split."
+        )
     return array_split(ary, indices_or_sections, axis)
 
 
@@ -331,8 +333,10 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
         return ops.reshape(full, (*a.shape[:axis], n * k, *a.shape[axis + 1 :]))
     places = np.repeat(np.arange(n), counts)
     if total_repeat_length is not None:
-        places = np.resize(places, total_repeat_length) if len(places) >= total_repeat_length else np.concatenate(
-            [places, np.full(total_repeat_length - len(places), places[-1])]
+        places = (
+            np.resize(places, total_repeat_length)
+            if len(places) >= total_repeat_length
+            else np.concatenate([places, np.full(total_repeat_length - len(places), places[-1])])
         )
     return a[(slice(None),) * axis + (places,)]
 
@@ -409,7 +413,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
                 array = _padded(array, Lit(array.dtype.type(v[side]).item(), array.aval.reshaped(())), low, high)
         return array
     if mode not in _REPEATS or kwargs:
-        raise ValueError(f"pad knows the modes constant, {', '.join(_REPEATS)} without options, got mode={mode!r} {kwargs}.")
+        raise ValueError(
+            f"pad knows the modes constant, {', '.join(_REPEATS)} without options, got mode={mode!r} {kwargs}."
+        )
     for i, (low, high) in enumerate(widths):
         if low or high:
             places = np.pad(np.arange(array.shape[i]), (low, high), mode=mode)  # type: ignore[call-overload]
@@ -450,4 +456,3 @@ def _by_runs(a: Any, places: np.ndarray, axis: int) -> Any:
 def copy(a: Any, order: str | None = None) -> Any:
     """`jax.numpy.copy`, on tracers too; tracers never change, so a copy is the array itself."""
     return lift(a)
-

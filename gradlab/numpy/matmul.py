@@ -123,7 +123,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred
         pair = (ax.several(_tuple(axes[0]), x.ndim, "axes[0]"), ax.several(_tuple(axes[1]), y.ndim, "axes[1]"))
     sizes = [tuple(z.shape[i] for i in at) for z, at in zip((x, y), pair, strict=True)]
     if sizes[0] != sizes[1]:
-        raise ax.fail(f"tensordot needs contracted axes of equal sizes, got {x.aval} and {y.aval}: {sizes[0]} != {sizes[1]}.")
+        raise ax.fail(
+            f"tensordot needs contracted axes of equal sizes, got {x.aval} and {y.aval}: {sizes[0]} != {sizes[1]}."
+        )
     return _dot(x, y, pair, ((), ()), precision, preferred_element_type)
 
 

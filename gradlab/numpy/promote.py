@@ -1,4 +1,4 @@
-"""Operands of different types made alike: promotion as JAX's, broadcasting as NumPy's, each decided once per combination."""
+"""Operands of different types made alike: promotion as JAX's, broadcasting as NumPy's, decided once per combination."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
             got = " and ".join(map(str, shapes))
             where = here()
             raise ShapeError(
-                f"operands must broadcast together, got shapes {got}: sizes {' and '.join(map(str, sorted(wide)))} meet "
-                "on one axis. Axes are aligned at the right; insert an axis with x[:, None], or transpose one of them."
+                f"operands must broadcast together, got shapes {got}: sizes {' and '.join(map(str, sorted(wide)))} "
+                "meet on one axis. Axes are aligned at the right; insert an axis with x[:, None], or transpose one of them."
             ).at(str(where) if where else None)
         out.append(wide.pop() if wide else 1)
     return tuple(out)

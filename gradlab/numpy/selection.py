@@ -42,7 +42,9 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
 
 
 @public("take_along_axis")
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None) -> Any:
+def take_along_axis(
+    arr: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None
+) -> Any:
     """`jax.numpy.take_along_axis`, on tracers too."""
     at = home(arr, indices)
     x, i = at.operand(arr, None), at.operand(indices, None)
@@ -51,7 +53,9 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: str | N
     axis = ax.one(axis, x.ndim)
     if i.ndim != x.ndim:
         raise ax.fail(f"take_along_axis needs indices with as many axes as the array, got {i.aval} for {x.aval}.")
-    rest = list(broadcast_shapes([x.shape[:axis] + (1,) + x.shape[axis + 1 :], i.shape[:axis] + (1,) + i.shape[axis + 1 :]]))
+    rest = list(
+        broadcast_shapes([x.shape[:axis] + (1,) + x.shape[axis + 1 :], i.shape[:axis] + (1,) + i.shape[axis + 1 :]])
+    )
     x = stretch(x, (*rest[:axis], x.shape[axis], *rest[axis + 1 :]))
     i = stretch(i, (*rest[:axis], i.shape[axis], *rest[axis + 1 :]))
     i = positions(i, x.shape[axis], axis, x.aval)
@@ -139,7 +143,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     x = concatenate(parts, axis) if len(parts) > 1 else x
     for _ in range(n):
         size = x.shape[axis]
-        later, earlier = cut(x, axis, 1, max(size, 1)), cut(x, axis, 0, max(size - 1, 0))
+        later, earlier = cut(x, axis, min(1, size), size), cut(x, axis, 0, max(size - 1, 0))
         x = later ^ earlier if x.dtype.kind == "b" else later - earlier
     return x
 
@@ -166,5 +170,3 @@ def polyval(p: Any, x: Any, *, unroll: int = 16) -> Any:
     for i in range(p.shape[0]):
         out = out * x + p[i]
     return out
-
-

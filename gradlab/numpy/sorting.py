@@ -58,7 +58,11 @@ def quantile(a: Any, q: Any, axis: Any = None, out: None = None, overwrite_input
     (x,) = promote(lift(a), inexact=True)
     axes = ax.several(axis, x.ndim)
     kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-    x = shape.reshape(moveaxis(x, axes, tuple(range(len(axes)))), (math.prod(x.shape[i] for i in axes), *kept)) if axes else x
+    x = (
+        shape.reshape(moveaxis(x, axes, tuple(range(len(axes)))), (math.prod(x.shape[i] for i in axes), *kept))
+        if axes
+        else x
+    )
     return _quantile(x, np.asarray(q, float), axes, kept, keepdims, method)
 
 

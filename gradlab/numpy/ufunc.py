@@ -1,4 +1,4 @@
-"""Makers of elementwise functions: a straight line to the primitive for operands that already agree, promotion otherwise."""
+"""Makers of elementwise functions: straight to the primitive for operands that agree, by promotion for others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def unary(name: str, prim: Primitive, direct: str = "fc", inexact: bool = True, 
 class Binary:
     """One binary function in its three uses: `function(x, y)`, the operator `x ⊕ y`, and the reflected one."""
 
-    def __init__(self, name: str, prim: Primitive, inexact: bool = False, rule: Rule | None = None, kinds: str = "iufc"):
+    def __init__(
+        self, name: str, prim: Primitive, inexact: bool = False, rule: Rule | None = None, kinds: str = "iufc"
+    ):
         """`kinds`: those for which agreeing operands go straight to the primitive; `rule(x, y)` is asked for others."""
         native = getattr(jnp, name)
 
@@ -106,10 +108,10 @@ def straight_swapped(prim: Primitive, kinds: str, slow: Rule) -> Rule:
 
     def call(y, x, /):
         aval = y.aval
-        if aval.dtype.kind == "f" and (not aval.weak or aval.dtype.itemsize == 8) and "f" in kinds:
-            if type(x) is float or type(x) is int:
-                builder = y.builder
-                return builder.binary(prim, builder.literal(float(x), aval), y)
+        number = type(x) is float or type(x) is int
+        if number and aval.dtype.kind == "f" and (not aval.weak or aval.dtype.itemsize == 8) and "f" in kinds:
+            builder = y.builder
+            return builder.binary(prim, builder.literal(float(x), aval), y)
         return slow(y, x)
 
     return call

@@ -49,7 +49,9 @@ class Place:
         self.x = x
         self.index = index
 
-    def get(self, *, mode: str | None = None, fill_value: Any = None, unique_indices: bool = False, **hints: Any) -> Any:
+    def get(
+        self, *, mode: str | None = None, fill_value: Any = None, unique_indices: bool = False, **hints: Any
+    ) -> Any:
         """`x[index]`; `mode` says what out of bounds means."""
         if fill_value is not None and fill_value != 0:
             inside = getitem(ones_of(self.x), self.index, "zero")
@@ -68,7 +70,9 @@ class Place:
 
     def subtract(self, values: Any, **how: Any) -> Any:
         """`values` subtracted, as often as an element is named."""
-        return _update(self, "add", ew.negative(home(self.x, values).operand(values, self.x.aval.reshaped(()))), ew.add, **how)
+        return _update(
+            self, "add", ew.negative(home(self.x, values).operand(values, self.x.aval.reshaped(()))), ew.add, **how
+        )
 
     def multiply(self, values: Any, **how: Any) -> Any:
         """The elements multiplied by `values`."""
@@ -175,5 +179,3 @@ def _window(x: Any, plan: Plan, values: Any, scatter: Any, mode: str, extra: dic
     window = (*x.shape[: at[0]], *arrays[0].shape, *x.shape[at[-1] + 1 :])
     out = scatter(x, stretch(values, window), *arrays, axes=tuple(at), mode=mode, **extra)
     return permuted(out, [int(i) for i in np.argsort(order)])
-
-

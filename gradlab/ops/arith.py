@@ -82,7 +82,8 @@ _nonlinear_div = Refused("div is linear only in its first operand; only linear e
 
 div_p = elementwise(
     "div",
-    emit="{} / {}", call="div",
+    emit="{} / {}",
+    call="div",
     jvp=_div_jvp,
     transpose=_div_transpose,
     fold=lambda x, y: None if x.dtype.kind == "c" else np.true_divide(x, y),

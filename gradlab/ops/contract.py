@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,12 +56,15 @@ def _rest(ndim: int, *taken: Axes) -> Axes:
 
 def _infer(x: Aval, y: Aval, *, contract: Pair, batch: Pair, precision: Any, out_dtype: Any) -> tuple[Aval]:
     require_kind("dot_general", x, "biufc")
-    sizes = [tuple(a.shape[i] if 0 <= i < a.ndim else -1 for i in (*b, *c)) for a, b, c in zip((x, y), batch, contract)]
+    sizes = [
+        tuple(a.shape[i] if 0 <= i < a.ndim else -1 for i in (*b, *c))
+        for a, b, c in zip((x, y), batch, contract, strict=True)
+    ]
     distinct = all(len({*b, *c}) == len(b) + len(c) for b, c in zip(batch, contract, strict=True))
     if sizes[0] != sizes[1] or -1 in sizes[0] or not distinct or x.dtype != y.dtype:
         raise ShapeError(
             f"dot_general needs operands of one dtype whose batch and contracted axes pair up in size, got {x} and {y} "
-            f"with contract={contract}, batch={batch} (sizes {sizes[0]} and {sizes[1]}). Transpose or convert one of them."
+            f"with contract={contract}, batch={batch} (sizes {sizes[0]} and {sizes[1]}). Transpose or convert one."
         )
     free = [tuple(a.shape[i] for i in _rest(a.ndim, b, c)) for a, b, c in zip((x, y), batch, contract, strict=True)]
     shape = (*(x.shape[i] for i in batch[0]), *free[0], *free[1])
@@ -190,7 +192,3 @@ eye_p = Primitive(
     transpose=_NO_OPERAND,
     batch=_NO_OPERAND,
 )
-
-
-def axes_pair(x_axes: Sequence[int], y_axes: Sequence[int]) -> Pair:
-    return tuple(x_axes), tuple(y_axes)

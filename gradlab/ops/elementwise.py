@@ -83,7 +83,8 @@ acos_p = elementwise("acos", emit="lax.acos({})", partials=(lambda out, x: neg(r
 atan_p = elementwise("atan", emit="lax.atan({})", partials=(lambda out, x: reciprocal(add(square(x), 1.0)),))
 atan2_p = elementwise(
     "atan2",
-    emit="jnp.atan2({}, {})", call="atan2",
+    emit="jnp.atan2({}, {})",
+    call="atan2",
     partials=(
         lambda out, y, x: div(x, add(square(x), square(y))),
         lambda out, y, x: neg(div(y, add(square(x), square(y)))),

@@ -261,9 +261,7 @@ def comparison(name: str, emit: str, kinds: str = "biufc", commutes: bool = Fals
     return no_derivative(name, infer, emit, commutes=commutes, call=name)
 
 
-def moves_data(
-    name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule, call: Rule | None = None
-) -> Primitive:
+def moves_data(name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule, call: Rule | None = None) -> Primitive:
     """Linear in its one operand and only moves, repeats or drops its elements; any dtype."""
     prim = Primitive(
         name=name,
@@ -328,7 +326,9 @@ def axes_text(x: Any, axes: Sequence[int]) -> str:
 
 
 def _broadcast_infer(x: Aval, *, shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Aval]:
-    fits = len(axes) == x.ndim and all(0 <= a < len(shape) and n in (1, shape[a]) for n, a in zip(x.shape, axes, strict=True))
+    fits = len(axes) == x.ndim and all(
+        0 <= a < len(shape) and n in (1, shape[a]) for n, a in zip(x.shape, axes, strict=True)
+    )
     if not fits or any(a >= b for a, b in zip(axes, axes[1:], strict=False)):
         raise ShapeError(f"broadcast cannot put {x} on axes {axes} of shape {shape}: each axis must match or be 1.")
     return (x.reshaped(shape),)

@@ -208,7 +208,10 @@ def _dot_general(eqn: Eqn, shifts: Shifts) -> Shift | None:
     s, contract, batch = shifts[side], eqn.params["contract"], eqn.params["batch"]
     if s is None or shifts[1 - side] or not s.scales or not s.axes.isdisjoint(contract[side]):
         return None
-    free = [[a for a in range(x.ndim) if a not in c and a not in b] for x, c, b in zip(eqn.inputs, contract, batch, strict=True)]
+    free = [
+        [a for a in range(x.ndim) if a not in c and a not in b]
+        for x, c, b in zip(eqn.inputs, contract, batch, strict=True)
+    ]
     n = len(batch[0])
     to = {a: k for k, a in enumerate(batch[side])}
     start = n if side == 0 else n + len(free[0])

@@ -11,7 +11,7 @@ from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reduce_s
 from .rewrite import rewrite
 
 Made = Mapping[Var, Eqn]
-RULES: dict[Primitive, Callable[[Eqn, Made], "Eqn | tuple[Atom, ...] | None"]] = {}
+RULES: dict[Primitive, Callable[[Eqn, Made], Eqn | tuple[Atom, ...] | None]] = {}
 
 
 def simplify(graph: Graph) -> Graph:

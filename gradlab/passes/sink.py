@@ -17,7 +17,6 @@ from ..ops.reduce import pick, pick_p
 from ..trace.builder import bind, bind1
 from ..trace.stage import input_names, trace_graph
 
-
 SHORTEST_LINE = 8  # below this a dense, fused selection beats a gather of every operand
 DEEPEST = 50  # equations a pick is moved through, at most
 
@@ -123,7 +122,11 @@ def _broadcast(self: _Sinking, eqn: Eqn, choice: Choice) -> Any:
     # The index varies only where x is repeated: whole rows of x are chosen, without the axes it is repeated along.
     rows, rest = self.value[x], [(k, to) for k, to in rest if to in real]  # type: ignore[index]
     if len(rest) + 1 != x.ndim:
-        rows = bind1(reshape_p, rows, shape=tuple(n for k, n in enumerate(x.shape) if k == own or (k, place.get(axes[k])) in rest))
+        rows = bind1(
+            reshape_p,
+            rows,
+            shape=tuple(n for k, n in enumerate(x.shape) if k == own or (k, place.get(axes[k])) in rest),
+        )
     before = sum(k < own for k, _ in rest)
     rows = gather(rows, choice.index, axes=(before,), mode="promise_in_bounds")
     taken = [to for _, to in rest]

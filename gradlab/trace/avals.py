@@ -41,8 +41,12 @@ def canonical_dtype(dtype: Any) -> np.dtype:
     if isinstance(dtype, type) and dtype in _PYTHON:
         return _SCALARS[x64(), dtype].dtype
     dtype = np.dtype(dtype)
-    if dtype.kind not in "biufc" and not (dtype.kind == "V" and dtype.names is None and dtype.name != f"void{8 * dtype.itemsize}"):
-        raise DTypeError(f"arrays hold booleans and numbers, got dtype {dtype}. Convert it, or keep it outside the function.")
+    if dtype.kind not in "biufc" and not (
+        dtype.kind == "V" and dtype.names is None and dtype.name != f"void{8 * dtype.itemsize}"
+    ):
+        raise DTypeError(
+            f"arrays hold booleans and numbers, got dtype {dtype}. Convert it, or keep it outside the function."
+        )
     return dtype if x64() else np.dtype(_NARROWED.get(dtype.name, dtype))
 
 
@@ -58,7 +62,9 @@ def aval_of(x: Any) -> Aval:
         return _SCALARS[x64(), kind]
     if isinstance(x, jax.Array):
         if not isinstance(x.dtype, np.dtype):
-            raise DTypeError(f"arrays hold booleans and numbers, got {x.dtype}. Use jax.random.key_data to pass a key's bits.")
+            raise DTypeError(
+                f"arrays hold booleans and numbers, got {x.dtype}. Use jax.random.key_data to pass a key's bits."
+            )
         return Aval(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
     if isinstance(x, np.ndarray | np.generic):
         return Aval(x.shape, canonical_dtype(x.dtype))

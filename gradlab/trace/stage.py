@@ -51,8 +51,6 @@ def innermost(xs: Sequence[Any]) -> Builder | None:
     return found
 
 
-
-
 def current(xs: Sequence[Any]) -> Builder:
     """The trace an operation on `xs` belongs to: the innermost of its tracers', or the ambient one."""
     return innermost(xs) or AMBIENT.stack[-1]

@@ -38,4 +38,6 @@ def linearize_graph(
     waiting = iter(tangents_waiting)
     out_active = tuple(bool(a and next(waiting)) for a in alive)
     primal = Graph(parts.known.inputs, parts.known.eqns, outs)
-    return Linearized(primal, Graph(parts.unknown.inputs, parts.unknown.eqns, tuple(late)), out_active, parts.n_residuals)
+    return Linearized(
+        primal, Graph(parts.unknown.inputs, parts.unknown.eqns, tuple(late)), out_active, parts.n_residuals
+    )

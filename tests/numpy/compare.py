@@ -1,7 +1,6 @@
 """The oracle: a table of calls, each made through gradlab.numpy and through jax.numpy, compared in one compilation.
 
-A call is `Call(f, *args)` with `f(np, *args)` written for either module, `np` being the module; numbers and arrays among
-`args` are traced. Every call has its own copy of its arguments, so that one reverse pass gives every call's gradients.
+A call is `Call(name, f, args)` with `f(np, *args)` written for either module, `np` being the module; the args are traced. Every call has its own copy of its arguments, so that one reverse pass gives every call's gradients.
 """
 
 from __future__ import annotations
@@ -107,7 +106,9 @@ def _compare_gradients(calls, graph, captured, expected, run, args, atol) -> Non
         return
     back, has_ct, alive = vjp_graph(graph, [*moves, *[False] * len(captured)])
     flat = [y for ys in expected for y in ys]
-    seeds = [np.asarray(np.cos(np.arange(y.size)).reshape(y.shape), y.dtype) if is_inexact(y.dtype) else None for y in flat]
+    seeds = [
+        np.asarray(np.cos(np.arange(y.size)).reshape(y.shape), y.dtype) if is_inexact(y.dtype) else None for y in flat
+    ]
     given = [s for s, on in zip(seeds, has_ct, strict=True) if on]
     found = iter(Executable(back).jitted(*args, *captured, *given))
     got = iter(next(found) if on else None for on in alive)
@@ -134,5 +135,9 @@ def _close(got: Any, want: Any, name: str, atol: float) -> None:
     rtol = RTOL.get(want.dtype.name, 1e-11)
     kind = np.float32 if want.dtype.name == "bfloat16" else want.dtype
     np.testing.assert_allclose(
-        np.asarray(got).astype(kind), want.astype(kind), rtol=rtol, atol=max(atol, rtol / 10 if rtol > 1e-9 else 0), err_msg=name
+        np.asarray(got).astype(kind),
+        want.astype(kind),
+        rtol=rtol,
+        atol=max(atol, rtol / 10 if rtol > 1e-9 else 0),
+        err_msg=name,
     )

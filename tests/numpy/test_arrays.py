@@ -1,4 +1,4 @@
-"""Creation, manipulation, reductions, products and indexing: values, dtypes, weak types and gradients are jax.numpy's."""
+"""Creation, manipulation, reductions, products, indexing: values, dtypes, weak types, gradients are jax.numpy's."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ TABLES = {
         call(lambda m, x: [m.pad(x, ((1, 1), (2, 2)), mode=k) for k in ("edge", "wrap", "symmetric")], X),
         call(lambda m, x: m.pad(x, ((1, 1), (2, 1)), mode="reflect"), X),
         call(lambda m, x: [m.pad(x, 1), m.pad(x, ((0, 1), (2, 0)), constant_values=7.0)], X),
-        call(lambda m, x: [*m.split(x, 3, axis=1), *m.split(x, [1], axis=0), *m.array_split(x, 2, 1), *m.hsplit(x, 3)], X),
+        call(
+            lambda m, x: [*m.split(x, 3, axis=1), *m.split(x, [1], axis=0), *m.array_split(x, 2, 1), *m.hsplit(x, 3)], X
+        ),
         call(lambda m, x: [*m.vsplit(x, 2), *m.unstack(x)], X),
         call(lambda m, x: [m.tril(x, 1), m.triu(x, 1), m.diagonal(x, 1), m.diagonal(x, -1), m.trace(x, offset=1)], X),
         call(lambda m, x: [m.diag(x, -1), m.diag(x, 2), m.diff(x, prepend=0.0)], V),
@@ -82,56 +84,150 @@ TABLES = {
         call(lambda m, x, v: [*m.broadcast_arrays(x, v), m.asarray(x, m.float32)], X, V),
     ],
     "creation": [
-        call(lambda m, x: [m.zeros((2, 3)) + x, m.ones(3) * x, m.full((2, 3), 7.0) * x, m.full(3, 2) * x, m.eye(3)[:2] * x], X),
-        call(lambda m, x: [m.arange(3) * x, m.arange(1.0, 4.0) * x, m.arange(5, 0, -2), m.arange(0, 1, 0.25), m.tri(3, 4, 1)], X),
-        call(lambda m, x: [m.zeros_like(x), m.ones_like(x), m.full_like(x, 3), m.zeros_like(x, dtype=int), m.identity(2)], X),
+        call(
+            lambda m, x: [
+                m.zeros((2, 3)) + x,
+                m.ones(3) * x,
+                m.full((2, 3), 7.0) * x,
+                m.full(3, 2) * x,
+                m.eye(3)[:2] * x,
+            ],
+            X,
+        ),
+        call(
+            lambda m, x: [
+                m.arange(3) * x,
+                m.arange(1.0, 4.0) * x,
+                m.arange(5, 0, -2),
+                m.arange(0, 1, 0.25),
+                m.tri(3, 4, 1),
+            ],
+            X,
+        ),
+        call(
+            lambda m, x: [
+                m.zeros_like(x),
+                m.ones_like(x),
+                m.full_like(x, 3),
+                m.zeros_like(x, dtype=int),
+                m.identity(2),
+            ],
+            X,
+        ),
         call(lambda m, v: [m.linspace(v, 2.0, 4), m.linspace(0.0, v, 5, endpoint=False), m.logspace(v, 2.0, 3)], V),
         call(lambda m, x: [m.linspace(0, 1, 5), m.array([1, 2]), m.array([1.5, 2]), m.asarray(2.0), m.array(3), x], X),
         *named("array asarray zeros_like ones_like", 2.0),
-        *named("astype", X, np.int32), *named("astype", C, np.complex64), *named("astype", X, bool),
+        *named("astype", X, np.int32),
+        *named("astype", C, np.complex64),
+        *named("astype", X, bool),
     ],
     "products": [
-        *named("matmul dot inner", X, V), *named("matmul dot", X, X.T.copy()), *named("tensordot", X, X.T.copy(), 1), *named("matmul", V, V),
-        *named("matmul", V, X.T.copy()), *named("matmul", T, Q[:, :, :4].reshape(2, 4, 3)), *named("matmul", T, X.T[:, :1].repeat(4, 0)[:4]),
-        *named("matmul", X, np.sin(T).reshape(4, 3, 2)), *named("matmul", Q[:, None, :, :4], T.reshape(3, 4, 2)),
-        *named("matmul", T[:1], np.sin(T).reshape(3, 4, 2)), *named("matmul", V, np.cos(T).reshape(4, 3, 2)),
-        *named("matmul", np.cos(T).reshape(4, 2, 3), V), *named("matmul", I, X.T.copy()), *named("matmul", B, I.T.copy()),
-        *named("vdot", C, C, grad=False), *named("outer kron", X, V), *named("cross", X, V), *named("cross", X[:, :2], V[:2]),
-        *named("vecdot", X, V), *named("tensordot", X, V, 1), *named("dot", X, 2.0),
-        call(lambda m, x: m.tensordot(x, x, ((0,), (0,))), X), call(lambda m, x: m.tensordot(x, x, ((2, 0), (2, 0))), T),
+        *named("matmul dot inner", X, V),
+        *named("matmul dot", X, X.T.copy()),
+        *named("tensordot", X, X.T.copy(), 1),
+        *named("matmul", V, V),
+        *named("matmul", V, X.T.copy()),
+        *named("matmul", T, Q[:, :, :4].reshape(2, 4, 3)),
+        *named("matmul", T, X.T[:, :1].repeat(4, 0)[:4]),
+        *named("matmul", X, np.sin(T).reshape(4, 3, 2)),
+        *named("matmul", Q[:, None, :, :4], T.reshape(3, 4, 2)),
+        *named("matmul", T[:1], np.sin(T).reshape(3, 4, 2)),
+        *named("matmul", V, np.cos(T).reshape(4, 3, 2)),
+        *named("matmul", np.cos(T).reshape(4, 2, 3), V),
+        *named("matmul", I, X.T.copy()),
+        *named("matmul", B, I.T.copy()),
+        *named("vdot", C, C, grad=False),
+        *named("outer kron", X, V),
+        *named("cross", X, V),
+        *named("cross", X[:, :2], V[:2]),
+        *named("vecdot", X, V),
+        *named("tensordot", X, V, 1),
+        *named("dot", X, 2.0),
+        call(lambda m, x: m.tensordot(x, x, ((0,), (0,))), X),
+        call(lambda m, x: m.tensordot(x, x, ((2, 0), (2, 0))), T),
         call(lambda m, x, v: [x @ v, v @ x.T, x @ x.T, x.dot(v)], X, V),
-        *named("polyval", V, X), *named("trapezoid", X), call(lambda m, v: m.trapezoid(v, v**2), V),
+        *named("polyval", V, X),
+        *named("trapezoid", X),
+        call(lambda m, v: m.trapezoid(v, v**2), V),
         call(lambda m, x: m.matmul(x, x.T, preferred_element_type=m.float64), X.astype(np.float32)),
     ],
     "einsum": [
         *[
             call(lambda m, x, y, s=s: m.einsum(s, x, y), a, b)
             for s, a, b in (
-                ("ij,kj->ik", X, X), ("ij,j", X, V), ("ij,ij->ij", X, X), ("i,j->ij", V, V), ("bij,bjk->bik", T, T.reshape(2, 4, 3)),
-                ("...ij,...jk", T, T.reshape(2, 4, 3)), ("ij,ij", X, X), ("ij,kl->", X, X), ("abc,abd->cd", T, T), ("ij,j->ji", X, V),
-                ("bij,ij->b", T.reshape(4, 2, 3), X), ("ij,kj->ikj", X, X), ("i...,i...->...", X, X),
+                ("ij,kj->ik", X, X),
+                ("ij,j", X, V),
+                ("ij,ij->ij", X, X),
+                ("i,j->ij", V, V),
+                ("bij,bjk->bik", T, T.reshape(2, 4, 3)),
+                ("...ij,...jk", T, T.reshape(2, 4, 3)),
+                ("ij,ij", X, X),
+                ("ij,kl->", X, X),
+                ("abc,abd->cd", T, T),
+                ("ij,j->ji", X, V),
+                ("bij,ij->b", T.reshape(4, 2, 3), X),
+                ("ij,kj->ikj", X, X),
+                ("i...,i...->...", X, X),
             )
         ],
-        call(lambda m, x: [m.einsum("ij->ji", x), m.einsum("ij->", x), m.einsum("ij->i", x), m.einsum("ii", x[:, :2])], X),
-        call(lambda m, x: [m.einsum("ii->i", x[:, :2]), m.einsum("ij,jk,kl->il", x, x.T, x), m.einsum("i,i,i", *[x[0]] * 3)], X),
+        call(
+            lambda m, x: [m.einsum("ij->ji", x), m.einsum("ij->", x), m.einsum("ij->i", x), m.einsum("ii", x[:, :2])], X
+        ),
+        call(
+            lambda m, x: [
+                m.einsum("ii->i", x[:, :2]),
+                m.einsum("ij,jk,kl->il", x, x.T, x),
+                m.einsum("i,i,i", *[x[0]] * 3),
+            ],
+            X,
+        ),
         call(lambda m, x: [m.einsum(x, [0, 1], x, [2, 1], [0, 2]), m.einsum("ij,jk,kl,lm->im", x, x.T, x, x.T)], X),
         call(lambda m, x: m.einsum("ij,jk,kl->il", x, x.T, x, optimize=False), X),
         call(lambda m, x, i: m.einsum("ij,ij->i", x, i), X, I),
     ],
     "norms": [
         call(lambda m, x: [m.linalg.norm(x), m.linalg.norm(x, axis=1), m.linalg.norm(x, axis=0, keepdims=True)], X),
-        call(lambda m, x: [m.linalg.norm(x, "fro"), m.linalg.norm(x, 1), m.linalg.norm(x, np.inf), m.linalg.norm(x, -1)], X),
+        call(
+            lambda m, x: [m.linalg.norm(x, "fro"), m.linalg.norm(x, 1), m.linalg.norm(x, np.inf), m.linalg.norm(x, -1)],
+            X,
+        ),
         call(lambda m, v: [m.linalg.norm(v, o) for o in (None, 1, 2, 3, np.inf, -np.inf, 0)], V),
         call(lambda m, x: [m.linalg.norm(x), m.linalg.norm(x, 1)], C, grad=False),
     ],
-}  # fmt: skip
+}
 INDICES: list = [
-    np.s_[0], np.s_[-1], np.s_[:, 1], np.s_[0, 1], np.s_[1:, ::2], np.s_[::-1], np.s_[:, ::-2], np.s_[None], np.s_[:, None, 1],
-    np.s_[..., 0], np.s_[0, ..., None], np.s_[[0, 1, 0]], np.s_[:, [2, 0]], np.s_[[0, 1], [2, -1]], np.s_[[[0], [1]], [0, 2]],
-    np.s_[1:, [0, 0, 2]], np.s_[1, [0, 2]], np.s_[None, [1, 0], 1:], np.s_[5:], np.s_[np.array([[True, False, True], [False, True, False]])],
-    np.s_[:, np.array([True, False, True])], np.s_[()], np.s_[...],
-]  # fmt: skip
-DEEP = [np.s_[0, :, [1, 2]], np.s_[[0, 1], :, [1, 2]], np.s_[:, [0, 1], [1, 2]], np.s_[:, 0, [1, 2]], np.s_[[1], 1:, None, 0], np.s_[1, 1, 2]]
+    np.s_[0],
+    np.s_[-1],
+    np.s_[:, 1],
+    np.s_[0, 1],
+    np.s_[1:, ::2],
+    np.s_[::-1],
+    np.s_[:, ::-2],
+    np.s_[None],
+    np.s_[:, None, 1],
+    np.s_[..., 0],
+    np.s_[0, ..., None],
+    np.s_[[0, 1, 0]],
+    np.s_[:, [2, 0]],
+    np.s_[[0, 1], [2, -1]],
+    np.s_[[[0], [1]], [0, 2]],
+    np.s_[1:, [0, 0, 2]],
+    np.s_[1, [0, 2]],
+    np.s_[None, [1, 0], 1:],
+    np.s_[5:],
+    np.s_[np.array([[True, False, True], [False, True, False]])],
+    np.s_[:, np.array([True, False, True])],
+    np.s_[()],
+    np.s_[...],
+]
+DEEP = [
+    np.s_[0, :, [1, 2]],
+    np.s_[[0, 1], :, [1, 2]],
+    np.s_[:, [0, 1], [1, 2]],
+    np.s_[:, 0, [1, 2]],
+    np.s_[[1], 1:, None, 0],
+    np.s_[1, 1, 2],
+]
 
 
 def _array(item):
@@ -158,11 +254,12 @@ def test_reading():
             call(lambda m, x, i: [x[i], x[:, i], x[i, i], x[None, i], x[i, ::2], x[i - 2]], X, np.array(1)),
             call(lambda m, x: [*x, *x[0]], X),
             call(lambda m, x, i: m.take(x, i, axis=1), X, np.array([1, 0, -1, 7])),
-            *named("take", X, 2), *named("take", X, np.array([[0, 5]])),
+            *named("take", X, 2),
+            *named("take", X, np.array([[0, 5]])),
             call(lambda m, x: m.take_along_axis(x, m.argsort(x, 1), axis=1), X),
             call(lambda m, x, i: m.take(x, i, axis=1, mode="clip"), X, np.array([0, 7, -1])),
         ]
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("method", ["set", "add", "multiply", "min", "max", "subtract", "divide", "power"])
@@ -177,20 +274,58 @@ def test_updates(method):
     calls = [call(lambda m, x, i=i: update(m, x, i), abs(X), grad=smooth) for i in once]
     calls += [call(lambda m, x, v: getattr(x.at[1], method)(v), abs(X), abs(V) + 0.1, grad=smooth)]
     calls += [call(lambda m, x, v: getattr(x.at[:, 1:], method)(v[1:]), abs(X), abs(V) + 0.1, grad=smooth)]
-    calls += [call(lambda m, x, v, i: getattr(x.at[:, i], method)(v[:2]), abs(X), abs(V) + 0.1, np.array([2, 0]), grad=smooth)]
+    calls += [
+        call(lambda m, x, v, i: getattr(x.at[:, i], method)(v[:2]), abs(X), abs(V) + 0.1, np.array([2, 0]), grad=smooth)
+    ]
     calls += [call(lambda m, x, v, i: getattr(x.at[i], method)(v), abs(X), abs(V) + 0.1, np.array(1), grad=smooth)]
-    calls += [call(lambda m, x, v, i: getattr(x.at[i, 1:], method)(v[1:]), abs(X), abs(V) + 0.1, np.array(1), grad=smooth)]
+    calls += [
+        call(lambda m, x, v, i: getattr(x.at[i, 1:], method)(v[1:]), abs(X), abs(V) + 0.1, np.array(1), grad=smooth)
+    ]
     compare(calls)
 
 
 def test_methods():
     def every(m, x):
         return [
-            x.T, x.mT, x.reshape(3, 2), x.reshape((6,)), x.reshape(-1), x.ravel(), x.flatten(), x.transpose(1, 0), x.transpose(),
-            x.swapaxes(0, 1), x[None].squeeze(0), x.sum(0), x.mean(), x.prod(1), x.max(), x.min(axis=1), x.argmax(1), x.argmin(),
-            (x > 0).any(), (x > -9).all(0), x.var(), x.std(ddof=1), x.cumsum(0), x.cumprod(1), x.clip(0.0, 1.0), x.round(1) * 0,
-            x.dot(x.T), x.conj(), x.copy(), x.take(m.array([0, 1]), axis=1), x.repeat(2), x.diagonal(), x.trace(), x.sort(), x.real,
-            x.astype(m.float32), x.astype(int), x.ptp() if hasattr(x, "ptp") else x.max() - x.min(), x.argsort(),
-        ]  # fmt: skip
+            x.T,
+            x.mT,
+            x.reshape(3, 2),
+            x.reshape((6,)),
+            x.reshape(-1),
+            x.ravel(),
+            x.flatten(),
+            x.transpose(1, 0),
+            x.transpose(),
+            x.swapaxes(0, 1),
+            x[None].squeeze(0),
+            x.sum(0),
+            x.mean(),
+            x.prod(1),
+            x.max(),
+            x.min(axis=1),
+            x.argmax(1),
+            x.argmin(),
+            (x > 0).any(),
+            (x > -9).all(0),
+            x.var(),
+            x.std(ddof=1),
+            x.cumsum(0),
+            x.cumprod(1),
+            x.clip(0.0, 1.0),
+            x.round(1) * 0,
+            x.dot(x.T),
+            x.conj(),
+            x.copy(),
+            x.take(m.array([0, 1]), axis=1),
+            x.repeat(2),
+            x.diagonal(),
+            x.trace(),
+            x.sort(),
+            x.real,
+            x.astype(m.float32),
+            x.astype(int),
+            x.ptp() if hasattr(x, "ptp") else x.max() - x.min(),
+            x.argsort(),
+        ]
 
     compare([Call("methods", every, (X,))])

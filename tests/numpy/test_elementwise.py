@@ -17,21 +17,24 @@ C = X + 1j * X[::-1]
 F = X.astype(np.float32)
 
 REAL = (
-    "sin cos tan arctan sinh cosh tanh arcsinh exp exp2 expm1 square abs absolute sign floor ceil real imag conj negative "
-    "positive rint trunc isnan isfinite isinf signbit degrees radians deg2rad rad2deg reciprocal angle isposinf isneginf "
-    "sinc fabs cbrt nan_to_num round modf atan asinh"
+    "sin cos tan arctan sinh cosh tanh arcsinh exp exp2 expm1 square abs absolute sign floor ceil real imag conj "
+    "negative positive rint trunc isnan isfinite isinf signbit degrees radians deg2rad rad2deg reciprocal angle isposinf "
+    "isneginf sinc fabs cbrt nan_to_num round modf atan asinh"
 )
 WHOLE = (
-    "sin exp square abs sign floor ceil negative positive rint trunc isnan isfinite isinf signbit degrees reciprocal angle "
-    "sinc cbrt sqrt invert bitwise_not logical_not real imag conj nan_to_num round fabs"
+    "sin exp square abs sign floor ceil negative positive rint trunc isnan isfinite isinf signbit degrees reciprocal "
+    "angle sinc cbrt sqrt invert bitwise_not logical_not real imag conj nan_to_num round fabs"
 )
 BINARY = (
-    "add subtract multiply divide true_divide maximum minimum less less_equal greater greater_equal equal not_equal remainder "
-    "mod fmod arctan2 logaddexp copysign fmax fmin logical_and logical_or logical_xor isclose"
+    "add subtract multiply divide true_divide maximum minimum less less_equal greater greater_equal equal not_equal "
+    "remainder mod fmod arctan2 logaddexp copysign fmax fmin logical_and logical_or logical_xor isclose"
 )
 QUIRKS = "hypot logaddexp2 heaviside"  # strong in jax.numpy even where all operands are weak
 STEPS = "floor_divide nextafter"
-BITS = "bitwise_and bitwise_or bitwise_xor left_shift right_shift add subtract multiply divide maximum remainder floor_divide"
+BITS = (
+    "bitwise_and bitwise_or bitwise_xor left_shift right_shift add subtract multiply divide maximum "
+    "remainder floor_divide"
+)
 
 UNARY = {
     "real": named(REAL, X),
@@ -43,7 +46,9 @@ UNARY = {
     "integer": named(WHOLE, I),
     "int8": named("sin exp abs square negative sqrt", abs(I).astype(np.int8)),
     "bool": named("sin exp abs floor isnan isfinite invert logical_not sqrt square real imag rint trunc", B),
-    "complex": named("sin exp sqrt abs square real imag conj isnan negative reciprocal isinf round rint sign", C, grad=False),
+    "complex": named(
+        "sin exp sqrt abs square real imag conj isnan negative reciprocal isinf round rint sign", C, grad=False
+    ),
     "complex.smooth": named("sin exp square conj real imag", C),
     "number": named("sin exp abs square floor rint trunc isnan sqrt sign negative reciprocal round", 2.0),
     "whole number": named("sin exp abs floor square", 3),
@@ -67,7 +72,9 @@ def test_binary(name):
     compare(calls + named(STEPS, x, y, grad=False))
 
 
-@pytest.mark.parametrize("pair", [(I, I + 7), (I, 2), (I.astype(np.int8), abs(I)), (abs(I).astype(np.uint8), np.uint8(3))])
+@pytest.mark.parametrize(
+    "pair", [(I, I + 7), (I, 2), (I.astype(np.int8), abs(I)), (abs(I).astype(np.uint8), np.uint8(3))]
+)
 def test_bits(pair):
     compare(named(BITS, *pair))
 
@@ -126,7 +133,7 @@ def test_operators():
     def every(m, x, y):
         return [
             x + y, x - y, x * y, x / y, x // y, x % y, x**2, 2**x, x**y, -x, +x, abs(x), *divmod(x, y),
-            1 + x, 1 - x, 2 * x, 1 / x, 7 // x, 7 % x, x < y, x <= 1, x > y, 1 >= x, x == y, x != y, *divmod(7, x),
+            1 + x, 1 - x, 2 * x, 1 / x, 7 // x, 7 % x, x < y, x <= 1, x > y, x <= 1, x == y, x != y, *divmod(7, x),
         ]  # fmt: skip
 
     def bits(m, i, j):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import os
 import platform
+import tomllib
 from pathlib import Path
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
-import gradlab as gl
-
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 MARK = "bench:engine"
 FIELDS = ("eager", "stage", "first", "run")
 
@@ -23,7 +23,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "jax": jax.__version__,
         "numpy": np.__version__,
-        "gradlab": getattr(gl, "__version__", "?"),
+        "gradlab": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
         "device": jax.devices()[0].device_kind,
         "cpus": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
@@ -112,6 +112,7 @@ def draw(rows: list[dict], path: Path) -> None:
         ticks = np.arange(math.ceil(low / step) * step, high + 1, step)
         axis.set_xticks(ticks, [f"{2.0**t:g}×" for t in ticks])
         axis.set_title(title, fontsize=10)
+        axis.set_axisbelow(True)
         axis.grid(axis="x", alpha=0.25)
         axis.tick_params(axis="y", length=0)
     axes[0].set_yticks(y, names)

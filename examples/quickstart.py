@@ -54,7 +54,9 @@ def main() -> None:
     point = jnp.array([x, y])
     show("gl.jacobian of (f, xy)", gl.jacobian(two_outputs)(point).tolist())
     show("gl.hessian", gl.hessian(of_vector)(point).tolist())
-    show("gl.hvp: the Hessian times (1, 0), never formed", gl.hvp(of_vector, (point,), (jnp.array([1.0, 0.0]),)).tolist())
+    show(
+        "gl.hvp: the Hessian times (1, 0), never formed", gl.hvp(of_vector, (point,), (jnp.array([1.0, 0.0]),)).tolist()
+    )
 
     print("\nThe gradient as gradlab holds it, print(gl.stage(gradient)(3.0, 4.0)):\n")
     print(gl.stage(gradient)(x, y))

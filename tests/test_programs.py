@@ -54,9 +54,7 @@ def fitting(np_: Any, x: Any, y: Any) -> Any:
 
 
 def binary(run: Callable[..., Any], gap: Callable[..., Any] = lambda x, y: np.inf) -> Operation:
-    return Operation(
-        lambda np_, x, y, k: run(np_, x, fitting(np_, x, y)), lambda x, y, k: gap(x, fitting(np, x, y))
-    )
+    return Operation(lambda np_, x, y, k: run(np_, x, fitting(np_, x, y)), lambda x, y, k: gap(x, fitting(np, x, y)))
 
 
 def unary(run: Callable[..., Any], gap: Callable[..., Any] = lambda x: np.inf) -> Operation:
@@ -74,9 +72,7 @@ def reduction(run: Callable[..., Any], gap: Callable[..., Any] = lambda x, axis:
     def axis(x, k):
         return None if k % 4 == 3 or not x.ndim else axis_of(x, k)
 
-    return Operation(
-        lambda np_, x, y, k: run(np_, x, axis(x, k), k % 2 == 0), lambda x, y, k: gap(x, axis(x, k))
-    )
+    return Operation(lambda np_, x, y, k: run(np_, x, axis(x, k), k % 2 == 0), lambda x, y, k: gap(x, axis(x, k)))
 
 
 def smallest(x: Any) -> float:

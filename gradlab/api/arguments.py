@@ -54,8 +54,8 @@ class Selection:
         for i in self.nums:
             if not -len(args) <= i < len(args):
                 raise ArgumentError(
-                    f"{self.of} was asked for argument {i} of {name_of(self.fun)}, but the call has {len(args)} positional "
-                    f"argument{'s' if len(args) != 1 else ''}. Pass it by position, or name it with argnames=."
+                    f"{self.of} was asked for argument {i} of {name_of(self.fun)}, but the call has {len(args)} "
+                    f"positional argument{'s' * (len(args) != 1)}. Pass it by position, or name it with argnames=."
                 )
             found.append(int(i) % len(args))
         for name in self.names:

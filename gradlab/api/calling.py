@@ -1,8 +1,8 @@
 """One call of a transformed function: read it, find its program in the cache (or make it), run it.
 
-Three kinds of call meet here. Concrete inputs: the recorded rows are the cache key, and the executable found there runs.
-Tracers of an enclosing gradlab trace: the program is made (or found) as a graph and inlined. JAX tracers (under jax.jit,
-jax.vmap, jax.grad): the program's Python function is called on them, so JAX sees plain jax.numpy.
+Three kinds of call meet here. Concrete inputs: the recorded rows are the cache key, and the executable found there
+runs. Tracers of an enclosing gradlab trace: the program is made (or found) as a graph and inlined. JAX tracers (under
+jax.jit, jax.vmap, jax.grad): the program's Python function is called on them, so JAX sees plain jax.numpy.
 """
 
 from __future__ import annotations
@@ -194,6 +194,6 @@ def _explain(error: TypeError) -> None:
             line = f"{code.co_filename}:{step.tb_lineno} in {code.co_name}"
         step = step.tb_next
     raise ConversionError(
-        "a jax.numpy or NumPy function was handed a gradlab tracer, which it cannot read. Import gradlab.numpy in place "
-        f"of jax.numpy in the function being differentiated.\n  at {line}\n  ({error})"
+        "a jax.numpy or NumPy function was handed a gradlab tracer, which it cannot read. Import gradlab.numpy in "
+        f"place of jax.numpy in the function being differentiated.\n  at {line}\n  ({error})"
     ) from error

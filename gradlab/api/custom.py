@@ -91,7 +91,7 @@ class CustomDerivative:
         update_wrapper(self, fun)
 
     def defjvp(self, jvp: Callable) -> Callable:
-        """Set the forward rule: `jvp(*nondiff_args, primals, tangents) -> (out, out_tangent)`. Usable as a decorator."""
+        """Set the forward rule, `jvp(*nondiff_args, primals, tangents) -> (out, out_tangent)`. A decorator too."""
         self._jvp, self._native = jvp, None
         return jvp
 
@@ -116,7 +116,7 @@ class CustomDerivative:
         self.defjvp(rule)
 
     def defvjp(self, fwd: Callable, bwd: Callable) -> None:
-        """Set the reverse rule: `fwd(*args) -> (out, residuals)`, `bwd(*nondiff_args, residuals, ct) -> one per argument`."""
+        """Set the reverse rule: `fwd(*args) -> (out, residuals)`, `bwd(*nondiff_args, residuals, ct) -> cotangents`."""
         self._fwd, self._bwd, self._native = fwd, bwd, None
 
     # -- calling
@@ -140,7 +140,8 @@ class CustomDerivative:
         bound.apply_defaults()
         if bound.kwargs:
             raise ArgumentError(
-                f"{name_of(self.fun)} has keyword-only parameters ({', '.join(bound.kwargs)}), which a custom rule cannot take."
+                f"{name_of(self.fun)} has keyword-only parameters ({', '.join(bound.kwargs)}), which a custom rule "
+                "cannot take. Make them positional."
             )
         return bound.args
 

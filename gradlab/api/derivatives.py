@@ -298,8 +298,9 @@ def _one_argument(args: tuple, of: str) -> Any:
 def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """The value of `fun`, and the function that pulls a cotangent of it back to its arguments.
 
-    **Returns:** `(out, vjp_fn)` or, with `has_aux`, `(out, vjp_fn, aux)`. `vjp_fn(ct)`, with ct of the structure, shapes
-    and dtypes of `out`, returns a tuple of one cotangent per primal. It is a pytree: it may cross a jit boundary.
+    **Returns:** `(out, vjp_fn)` or, with `has_aux`, `(out, vjp_fn, aux)`. `vjp_fn(ct)`, with ct of the structure,
+    shapes and dtypes of `out`, returns a tuple of one cotangent per primal. It is a pytree: it may
+    cross a jit boundary.
     **Raises:** `StructureError`, `ShapeError`, `DTypeError` where a cotangent does not fit the result.
     """
     call = Call(Selection(fun, tuple(range(len(primals))), None, "vjp"), primals, {})
@@ -362,7 +363,7 @@ def linearize(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 def linear_transpose(fun: Callable, *primals: Any) -> Callable:
     """The transpose of a linear function: for `fun` = x ↦ A x, the function ct ↦ Aᵀ ct.
 
-    **Arguments:** `primals`: arrays, or anything with `.shape` and `.dtype` (jax.ShapeDtypeStruct): values are not used.
+    **Arguments:** `primals`: arrays, or anything with `.shape` and `.dtype` (jax.ShapeDtypeStruct); no value is used.
     **Returns:** a function of a cotangent with the structure of the result, returning a tuple of one per primal.
     **Raises:** `MissingRuleError` naming the line where `fun` is not linear; `DTypeError` for integer arguments.
     """

@@ -59,7 +59,10 @@ def value_and_jacobian(
     argnames: Argnames = None,
     mode: str = "auto",
 ) -> Callable:
-    """A function that returns `(fun(...), jacobian)`; with `has_aux`, `((value, aux), jacobian)`. Arguments as `jacobian`."""
+    """A function that returns `(fun(...), jacobian)`; with `has_aux`, `((value, aux), jacobian)`.
+
+    **Arguments, Raises:** as `jacobian`.
+    """
     return _jacobian(fun, "value_and_jacobian", argnums, argnames, has_aux, holomorphic, mode, want_value=True)
 
 

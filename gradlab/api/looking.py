@@ -22,7 +22,7 @@ _INPUTS = (int, float, complex, np.ndarray, np.generic, jax.Array, Tracer)
 
 
 def stage(fun: Callable) -> Callable[..., Graph]:
-    """A function of the same arguments that returns the program `fun` is read into, as a `Graph`; print it to look at it.
+    """A function of the same arguments that returns the program `fun` is read into, a `Graph`: print it to look at it.
 
     Numbers and arrays become inputs, arrays closed over become further inputs; anything else is static. Concrete
     arguments give values to Python's `if` and `float()`, as in an eager call.

@@ -42,7 +42,8 @@ def vmap(
         wanted = tuple(in_axes) if isinstance(in_axes, list) else in_axes
         if isinstance(wanted, tuple) and len(wanted) != len(args):
             raise ArgumentError(
-                f"in_axes has {len(wanted)} entries, but {name_of(fun)} was called with {len(args)} positional arguments."
+                f"in_axes has {len(wanted)} entries, but {name_of(fun)} was called with {len(args)} positional "
+                "arguments. Give one entry for each."
             )
         leaves, tree = tree_flatten((args, kwargs))
         axes = [*_prefix(wanted, args, "in_axes"), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]

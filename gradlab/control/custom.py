@@ -43,6 +43,12 @@ class Rules(NamedTuple):
             start += count
         return own, tails
 
+    @property
+    def recursive(self) -> bool:
+        """Whether a rule calls the function it belongs to."""
+        graphs = (graph for graph in (self.jvp, self.fwd, self.bwd) if graph is not None)
+        return any(_mentions_self(eqn) for graph in graphs for eqn in graph.eqns)
+
 
 SELF = "self"  # the rules of a call found inside its own rule; `tied` puts them there when the rule is used
 
@@ -58,8 +64,8 @@ def tied(graph: Graph, rules: Rules) -> Graph:
         return graph
     if any(rules.captured):
         raise MissingRuleError(
-            f"the rule of {rules.name} calls {rules.name} and also closes over traced values, so it cannot be differentiated "
-            "again. Pass the values as arguments."
+            f"the rule of {rules.name} calls {rules.name} and also closes over traced values, so it cannot be "
+            "differentiated again. Pass the values as arguments."
         )
     eqns = []
     for eqn in graph.eqns:
@@ -88,8 +94,8 @@ def _call_jvp(xs, tangents, *, fun, rules):
     own, (f_caps, jvp_caps, fwd_caps, bwd_caps) = rules.parts(xs)
     if any(t is not None for t in tangents[len(own) :]):
         raise MissingRuleError(
-            f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which the rule "
-            "does not mention. Pass that value as an argument."
+            f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which "
+            "the rule does not mention. Pass that value as an argument."
         )
     tangents = [zeros_like(x) if t is None else t for x, t in zip(own, tangents, strict=False)]
     builder = current(xs)
@@ -116,23 +122,22 @@ def _call_jvp(xs, tangents, *, fun, rules):
 
 def _call_batch(xs, dims, *, fun, rules):
     size = batch_size(xs, dims)
-    xs = [with_axis(x, d, 0, size) if d is not None else x for x, d in zip(xs, dims, strict=True)]
-    dims = [None if d is None else 0 for d in dims]
+    # A rule that calls its function calls the batched one: then all arguments have the axis, at every level the same.
+    whole = rules == SELF or rules.recursive
+    xs = [with_axis(x, d, 0, size) if d is not None or whole else x for x, d in zip(xs, dims, strict=True)]
+    dims = [0 if d is not None or whole else None for d in dims]
+    ends = (0,) * len(fun.outputs)
     if rules == SELF:
-        raise MissingRuleError("a custom rule that calls its own function was batched before its rules were known")
+        return custom_call(batch_graph(fun, dims, size, ends)[0], SELF, xs), ends
     own, (f_dims, jvp_dims, fwd_dims, bwd_dims) = rules.parts(dims)
-    batched, _ = batch_graph(fun, [*own, *f_dims], size, [0] * len(fun.outputs))
+    batched, _ = batch_graph(fun, [*own, *f_dims], size, ends)
     jvp = fwd = bwd = None
     if rules.jvp is not None:
-        graph = tied(rules.jvp, rules)
-        jvp, _ = batch_graph(graph, [*own, *own, *jvp_dims], size, [0] * len(graph.outputs))
+        jvp, _ = batch_graph(rules.jvp, [*own, *own, *jvp_dims], size, [0] * len(rules.jvp.outputs))
     if rules.fwd is not None:
-        graph = tied(rules.fwd, rules)
-        fwd, _ = batch_graph(graph, [*own, *fwd_dims], size, [0] * len(graph.outputs))
-        n_residuals = len(graph.outputs) - len(fun.outputs)
-        bwd = _batched_bwd(tied(rules.bwd, rules), [0] * (n_residuals + len(fun.outputs)) + bwd_dims, own, size)
-    new = Rules(jvp, fwd, bwd, rules.captured, rules.name)
-    return custom_call(batched, new, xs), (0,) * len(fun.outputs)
+        fwd, _ = batch_graph(rules.fwd, [*own, *fwd_dims], size, [0] * len(rules.fwd.outputs))
+        bwd = _batched_bwd(rules.bwd, [0] * len(rules.fwd.outputs) + bwd_dims, own, size)
+    return custom_call(batched, Rules(jvp, fwd, bwd, rules.captured, rules.name), xs), ends
 
 
 def _batched_bwd(bwd: Graph, dims: Sequence[int | None], own: Sequence[int | None], size: int) -> Graph:
@@ -188,8 +193,8 @@ def _linear_expand(xs, *, jvp, bwd, counts, name):
         forward, alive = transpose_graph(bwd, linear)
     except MissingRuleError as error:
         raise MissingRuleError(
-            f"{name} has only a custom vjp, so its forward mode is the transpose of its backward rule; that rule is not "
-            f"linear in the cotangent ({error}). Give {name} a jvp rule too (defjvp), or use reverse mode."
+            f"{name} has only a custom vjp, so its forward mode is the transpose of its backward rule; that rule is "
+            f"not linear in the cotangent ({error}). Give {name} a jvp rule too (defjvp), or use reverse mode."
         ) from None
     got = iter(inline(forward, builder, [*residuals, *bwd_caps, *tangents]))
     cts = bwd.inputs[counts[1] : counts[1] + n_outs]

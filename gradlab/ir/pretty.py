@@ -80,4 +80,4 @@ def _param(value: Any) -> str:
     return str(value)
 
 
-Graph.__repr__ = pretty  # what `print(gl.stage(f)(x))` shows
+Graph.__repr__ = lambda self: pretty(self)  # what `print(gl.stage(f)(x))` shows

@@ -51,8 +51,8 @@ class Primitive:
     * `batch(xs, dims, **params) -> (outs, out_dims)`: `dims[i]` is the batched axis of `xs[i]` or None.
 
     `scalars` says that the operation is elementwise: `emit` may be handed literals as plain numbers, and operands that
-    broadcast. `commutes`: the operands may be swapped. `fold(*numbers, **params)` is the one number that fills the result
-    when each operand is filled with one number (NumPy scalars of the right dtype), or None where there is no such number.
+    broadcast. `commutes`: the operands may be swapped. `fold(*numbers, **params)` is the one number that fills the
+    result when each operand is filled with one number (NumPy scalars of the right dtype), or None if there is none.
     `call(*texts, **params)` is the same as `emit` in the words of jax.lax, which JAX reads in half the time: how a long
     program is written. Its operands do not broadcast, but a literal may still be one number.
     A primitive that carries programs names the parameters that hold them in `graphs`, and has two more rules:

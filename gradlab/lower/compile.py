@@ -1,4 +1,4 @@
-"""Text to executable: `exec` of exactly the text `emit` wrote, under `jax.jit`; and the bounded cache of executables."""
+"""Text to executable: `exec` of exactly the text `emit` wrote, under `jax.jit`; and the bounded cache of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Executable:
         return jax.jit(self.fn)
 
     def traced(self, inputs: Sequence[Any]) -> tuple:
-        """`fn` inside a trace of JAX's own. A NumPy array would answer the text's operators itself, by NumPy's rules."""
+        """`fn` inside a trace of JAX's own. (A NumPy array would answer the text's operators by NumPy's rules.)"""
         return self.fn(*[jnp.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in inputs])
 
 
@@ -47,7 +47,7 @@ def load(text: str, name: str) -> Callable[..., tuple]:
 
 
 class CacheInfo(NamedTuple):
-    """What the graph cache has done: look-ups that hit and missed, executables compiled, entries held, and its bound."""
+    """What the graph cache has done: look-ups that hit and missed, programs compiled, entries held, and its bound."""
 
     hits: int
     misses: int

@@ -12,11 +12,9 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var, is_inexact
 from ..ir.primitive import Text
-from ..ops.families import broadcast_p
+from ..ops.families import broadcast_p, dtype_text
 from ..trace.avals import canonical_dtype
 
 MODULES = {
@@ -63,8 +61,8 @@ class Names:
 def emit(graph: Graph, name: str = "f") -> str:
     """The graph as the source of a Python function `name(*inputs) -> tuple of outputs`.
 
-    A long program comes in parts, functions of their own that stand before it: JAX reads a hundred short functions in half
-    the time of one long one.
+    A long program comes in parts, functions of their own that stand before it: JAX reads a hundred short functions in
+    half the time of one long one.
     """
     if len(graph.eqns) <= LONG:
         return _Writer(name, _implicit_broadcasts(graph)).function(graph)
@@ -219,11 +217,6 @@ def _real(value: float | int) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "jnp.nan" if value != value else ("jnp.inf" if value > 0 else "-jnp.inf")
     return repr(value)
-
-
-def dtype_text(dtype: np.dtype) -> str:
-    """A dtype as an expression: `jnp.float32`."""
-    return "jnp.bool_" if dtype.kind == "b" else f"jnp.{dtype.name}"
 
 
 _DEFAULTS = ("float64", "int64", "complex128", "bool")  # what a Python number is to jax.lax when x64 is on

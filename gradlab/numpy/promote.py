@@ -92,7 +92,7 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
             where = here()
             raise ShapeError(
                 f"operands must broadcast together, got shapes {got}: sizes {' and '.join(map(str, sorted(wide)))} "
-                "meet on one axis. Axes are aligned at the right; insert an axis with x[:, None], or transpose one of them."
+                "meet on one axis. Axes are aligned at the right; insert one with x[:, None], or transpose an operand."
             ).at(str(where) if where else None)
         out.append(wide.pop() if wide else 1)
     return tuple(out)

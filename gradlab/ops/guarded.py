@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from typing import Any
 
@@ -42,7 +43,7 @@ def _slope(x, out):
 
 def _share(x, y):
     """eˣ / (eˣ + eʸ): the logistic function of x - y, where equal infinities differ by 0."""
-    if any(isinstance(z, Lit) and math.isfinite(z.value) for z in (x, y)):
+    if any(isinstance(z, Lit) and cmath.isfinite(z.value) for z in (x, y)):
         return logistic(sub(x, y))
     return logistic(select(eq(x, y), zeros_like(x), sub(x, y)))
 

@@ -1,8 +1,8 @@
 """Shift invariance: log-sum-exp and softmax as people write them, whose derivative need not walk through the maximum.
 
 `m + log Σ exp(x − m)` and `exp(x − m) / Σ exp(x − m)` do not depend on m: whatever is subtracted comes back. So the
-cotangent of m is zero, and differentiating through the maximum (a comparison, a mask, a second pass over x) computes it in
-vain. The pass proves the invariance by following m + δ through the program, and then holds m constant.
+cotangent of m is zero, and differentiating through the maximum (a comparison, a mask, a second pass over x) computes it
+in vain. The pass proves the invariance by following m + δ through the program, and then holds m constant.
 """
 
 from __future__ import annotations

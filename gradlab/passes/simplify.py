@@ -1,4 +1,4 @@
-"""Algebra that is exact in floating point: x·1, x/1, −(−x), a stretch of a stretch, a transposed matrix in a product."""
+"""Algebra that is exact in floating point: x·1, −(−x), a stretch of a stretch, a product with the identity matrix."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _reduce_sum(eqn: Eqn, made: Made):
 
 @rule(dot_general_p)
 def _dot_general(eqn: Eqn, made: Made):
-    """x · I is x with the contracted axis last, I · y is y with it first. (Nothing is multiplied by 0, not even inf.)"""
+    """x · I is x with the contracted axis last, I · y is y with it first. (Not even inf is multiplied by 0.)"""
     x, y = eqn.inputs
     (x_axes, y_axes), batch = eqn.params["contract"], eqn.params["batch"]
     if batch != ((), ()) or len(x_axes) != 1 or eqn.params["out_dtype"] is not None:

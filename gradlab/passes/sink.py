@@ -1,8 +1,8 @@
 """One element of a line: `pick` is moved below what makes the line, so that only the picked elements are computed.
 
 The tangent of a minimum over k candidates is the tangent of the one that won. Written naively it is a pick out of all k
-tangents; moved down through sums, products, stretches and matrix products, it reads k times less, and its transpose scatters
-k times less: the derivative of a nearest-neighbour distance costs a gather, not a dense mask multiplied by a matrix.
+tangents; moved down through sums, products, stretches and matrix products, it reads k times less, and its transpose
+scatters k times less: the derivative of a nearest-neighbour distance costs a gather, not a dense mask times a matrix.
 """
 
 from __future__ import annotations

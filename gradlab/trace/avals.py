@@ -15,7 +15,7 @@ _PYTHON = {bool: "bool", int: "int", float: "float", complex: "complex"}
 
 
 def is_jax_tracer(x: Any) -> bool:
-    return isinstance(x, jax.core.Tracer)
+    return isinstance(x, jax.core.Tracer)  # type: ignore[attr-defined]
 
 
 def x64() -> bool:

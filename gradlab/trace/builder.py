@@ -1,8 +1,8 @@
 """`Builder`: equations as they are recorded, hash-consed; closures become captured inputs.
 
-A trace is a list of rows, numbered as they come, one tuple each: `(INPUT, aval)`, `(CAPTURE, aval)`, `(LITERAL, aval)` or
-`(prim, operand numbers, parameter values)`. The rows *are* the structural key of the program with its scalars masked, so
-a program seen before is recognised by one dictionary look-up, before any `Graph` is built.
+A trace is a list of rows, numbered as they come, one tuple each: `(INPUT, aval)`, `(CAPTURE, aval)`, `(LITERAL, aval)`
+or `(prim, operand numbers, parameter values)`. The rows *are* the structural key of the program with its scalars
+masked, so a program seen before is recognised by one dictionary look-up, before any `Graph` is built.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Builder:
     """
 
     __slots__ = (
-        "captured", "closed", "evaluate", "given", "level", "memo", "n_inputs", "origin", "params", "previous", "rows", "scalars",
-        "snapshots", "values", "where", "wheres",
+        "captured", "closed", "evaluate", "given", "level", "memo", "n_inputs", "origin", "params", "previous", "rows",
+        "scalars", "snapshots", "values", "where", "wheres",
     )  # fmt: skip
 
     def __init__(self, evaluate: Callable[[Graph, list], Sequence] | None = None):
@@ -164,7 +164,7 @@ class Builder:
         found = self.memo.get(row)
         if found is not None:
             return found
-        avals = tuple([x.aval if type(x) is Tracer else self.aval(i) for x, i in zip(xs, ids)])
+        avals = tuple([x.aval if type(x) is Tracer else self.aval(i) for x, i in zip(xs, ids, strict=True)])
         return self._new(row, prim, avals, values, params)
 
     def unary(self, prim: Primitive, x: Tracer) -> Tracer:
@@ -283,7 +283,7 @@ class Builder:
     # -- the result
 
     def slice(self, known: list[int], needed: list[int]) -> tuple[Graph, list[int]]:
-        """The equations that compute the values `needed` from the values `known`, as a graph, and its inputs' numbers."""
+        """The equations that compute the values `needed` from the values `known`: a graph, and its inputs' numbers."""
         var: dict[int, Any] = {}
         inputs = []
         fills = []
@@ -369,7 +369,7 @@ def escaped(x: Tracer) -> EscapedTracerError:
 
 
 def bind(prim: Primitive, *xs: Any, **params: Any) -> tuple[Tracer, ...]:
-    """The results of a primitive, recorded in the innermost trace among its operands (the ambient one if there is none).
+    """The results of a primitive, recorded in the innermost trace among its operands, or in the ambient one.
 
     A Python scalar among `xs` stands for an array like its neighbours.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Tracer:
-    """One value of a program being recorded: it knows its shape and dtype, and its value only if the inputs are concrete.
+    """One value of a program being recorded: it knows its shape and dtype; its value, only if the inputs are concrete.
 
     **Attributes:** `aval`: shape, dtype and weakness; `builder`: the trace it belongs to; `id`: its number there.
     """

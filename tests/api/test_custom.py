@@ -219,6 +219,13 @@ def test_a_rule_that_calls_its_own_function():
     np.testing.assert_allclose(gl.grad(gl.grad(gl.grad(g)))(0.5), 27 * value, rtol=1e-12)
 
 
+def test_a_rule_that_calls_its_own_function_closes_over_an_array():
+    f = gl.custom_vjp(lambda x: M @ x)
+    f.defvjp(lambda x: (f(x), None), lambda _, ct: (2.0 * ct @ M,))
+    same(gl.grad(lambda x: f(x).sum())(V), 2.0 * M.sum(0))
+    same(gl.vmap(gl.grad(lambda x: f(x).sum()))(M), np.stack([2.0 * M.sum(0)] * 2))
+
+
 def test_residuals_need_not_be_arrays():
     f = gl.custom_vjp(lambda x, y: x * y)
 

@@ -345,7 +345,9 @@ def test_both_forms_have_the_types_infer_says(name, x64, monkeypatch):
         given = [jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak) for a in graph.in_avals]
         for fn in both_forms(graph, monkeypatch):
             for by, aval, out in zip(who, graph.out_avals, jax.eval_shape(fn, *given), strict=True):
-                assert (out.shape, out.dtype, out.weak_type) == tuple(aval), f"{by}: {out}, infer says {aval}"
+                # A boolean yields to everything, weak or not; JAX calls a comparison of weak numbers weak.
+                found = Aval(out.shape, out.dtype, out.weak_type and out.dtype != bool)
+                assert found == aval, f"{by}: {found}, infer says {aval}"
 
 
 # -- the text by itself

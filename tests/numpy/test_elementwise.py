@@ -18,8 +18,8 @@ F = X.astype(np.float32)
 
 REAL = (
     "sin cos tan arctan sinh cosh tanh arcsinh exp exp2 expm1 square abs absolute sign floor ceil real imag conj "
-    "negative positive rint trunc isnan isfinite isinf signbit degrees radians deg2rad rad2deg reciprocal angle isposinf "
-    "isneginf sinc fabs cbrt nan_to_num round modf atan asinh"
+    "negative positive rint trunc isnan isfinite isinf signbit degrees radians deg2rad rad2deg reciprocal angle "
+    "isposinf isneginf sinc fabs cbrt nan_to_num round modf atan asinh"
 )
 WHOLE = (
     "sin exp square abs sign floor ceil negative positive rint trunc isnan isfinite isinf signbit degrees reciprocal "

@@ -43,7 +43,7 @@ CASES = {
     "dot_general.empty": case(np.zeros((2, 0)), np.zeros((0, 3)), ((1,), (0,))),
     "dot_general.complex": case(A + 1j, B - 2j, ((1,), (0,))),
     "dot_general.highest": case(A, B, ((1,), (0,)), precision="highest"),
-    "eye": Case(lambda x: add(x, eye(3, x.dtype)), (T[0, :, :3],), lambda x: x + jnp.eye(3)),
+    "eye": Case(lambda x: add(x, eye(3, x.dtype)), (T[0, :, :3],), lambda x: x + jnp.eye(3, dtype=x.dtype)),
 }
 
 

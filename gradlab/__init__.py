@@ -3,6 +3,7 @@
 Every public name is listed here, once.
 """
 
+from . import interop as interop
 from . import numpy as numpy
 from .api import cache_clear as cache_clear
 from .api import cache_info as cache_info

@@ -300,6 +300,9 @@ dtypes = st.sampled_from(["float64", "float64", "float64", "float32"])
 
 @settings(derandomize=True, deadline=None, max_examples=30, database=None)
 @given(st.lists(steps, min_size=3, max_size=12), shapes, dtypes)
+@example([("nearest", 0, 1, 1)], (3, 5), "float64")  # a closed-over NumPy array, under a trace of JAX's
+@example([("add", 0, 1, 0)], (3, 5), "float64")  # vmap of a function whose scalars vary from call to call
+@example([("diff", 0, 0, 0)], (7, 2), "float64")  # of nothing
 def test_random_programs(steps, shapes, dtype):
     program = rehearsed(steps, shapes, dtype)
     check_every_step(program)

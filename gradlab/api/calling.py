@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from ..ir.errors import ConversionError
+from ..ir.errors import ConversionError, GradlabError
 from ..ir.graph import Aval, Graph, scalar_key
 from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
@@ -82,7 +82,7 @@ class Reading:
                 tracers = [builder.input(aval) for aval in avals]
             try:
                 result = call(tracers)
-            except TypeError as error:
+            except (TypeError, ValueError) as error:
                 _explain(error)
                 raise
         self.result = result
@@ -145,15 +145,14 @@ class _Entry:
     The first scalars are compiled in. One that comes with another value becomes a run-time input from then on.
     """
 
-    __slots__ = ("known", "made", "varying")
+    __slots__ = ("known", "latest")
 
     def __init__(self, builder: Builder):
         self.known = [scalar_key(value) for _, value in builder.scalars]
-        self.varying: tuple[int, ...] = ()
-        self.made: Program | None = None
+        self.latest: tuple[Program | None, tuple[int, ...]] = (None, ())  # one value: threads read and set it whole
 
     def program(self, reading: Reading, make: Callable[[Graph], Program]) -> tuple[Program, tuple[int, ...]]:
-        made, varying = self.made, self.varying
+        made, varying = self.latest
         now = [scalar_key(value) for _, value in reading.builder.scalars]
         if now != self.known:
             changed = {k for k, (a, b) in enumerate(zip(self.known, now, strict=True)) if a != b}
@@ -162,7 +161,7 @@ class _Entry:
                 made = None
         if made is None:
             made = make(reading.builder.graph(reading.outs, frozenset(varying), reading.names()))
-            self.varying, self.made = varying, made
+            self.latest = made, varying
         return made, varying
 
 
@@ -183,8 +182,10 @@ def run(program: Program, inputs: Sequence[Any]) -> Sequence[Any]:
     return executable.traced(inputs) if traced else executable.jitted(*inputs)
 
 
-def _explain(error: TypeError) -> None:
+def _explain(error: TypeError | ValueError) -> None:
     """Turn another library's complaint about our tracer into one that names the user's line and the remedy."""
+    if isinstance(error.__cause__, GradlabError) and not isinstance(error, GradlabError):
+        raise error.__cause__  # NumPy's y[i] = x hides the reason behind its own error
     if isinstance(error, ConversionError) or "gradlab.trace.tracer.Tracer" not in str(error) + repr(error.args):
         return
     line, step = None, error.__traceback__

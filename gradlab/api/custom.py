@@ -11,9 +11,9 @@ from typing import Any
 import jax
 
 from ..control.call import checkpoint_call
-from ..control.custom import SELF, Rules, custom_call
+from ..control.custom import DEEP, SELF, Rules, custom_call
 from ..ir.errors import ArgumentError, DTypeError, ShapeError, StructureError
-from ..ir.graph import Aval, Graph
+from ..ir.graph import Aval, Graph, Var
 from ..ops.elementwise import stop_gradient as stop_gradient_op
 from ..trace.avals import aval_of
 from ..trace.builder import AMBIENT
@@ -74,6 +74,7 @@ class _Staging(threading.local):
 
 
 _STAGING = _Staging()  # which custom functions' rules are being read on this thread, and for which arguments
+_UNFOLDED = 4  # so many rules within rules of one function are read, where each call has other static arguments
 
 
 class CustomDerivative:
@@ -186,9 +187,10 @@ class CustomDerivative:
             lambda new: self.fun(*self._joined(static, rebuilt(new))), xs, None, self.fun
         )
         in_avals = [v.aval for v in fun.inputs[: len(xs)]]
-        now = (self, tuple(in_avals))
-        if now in _STAGING.names:
-            return tree_unflatten(out_tree, custom_call(fun, SELF, [*xs, *f_caps]))
+        now = (self, tuple(in_avals), tuple([_identity(x) for x in static]))
+        again = now in _STAGING.names
+        if again or sum(self is one for one, _, _ in _STAGING.names) == _UNFOLDED:
+            return tree_unflatten(out_tree, custom_call(fun, SELF if again else DEEP, [*xs, *f_caps]))
         kept = _STAGING.names
         _STAGING.names = (*kept, now)
         try:
@@ -196,8 +198,12 @@ class CustomDerivative:
             fwd, bwd, fwd_caps, bwd_caps = self._stage_vjp(static, rebuilt, tree, chosen, in_avals, out_tree, out_avals)
         finally:
             _STAGING.names = kept
-        counts = (len(f_caps), len(jvp_caps), len(fwd_caps), len(bwd_caps))
-        outs = custom_call(fun, Rules(jvp, fwd, bwd, counts, name), [*xs, *f_caps, *jvp_caps, *fwd_caps, *bwd_caps])
+        captured = list({id(x): x for x in (*jvp_caps, *fwd_caps, *bwd_caps)}.values())
+        rules = Rules(
+            _widened(jvp, jvp_caps, captured), _widened(fwd, fwd_caps, captured), _widened(bwd, bwd_caps, captured),
+            (len(f_caps), len(captured)), name,
+        )  # fmt: skip
+        outs = custom_call(fun, rules, [*xs, *f_caps, *captured])
         return tree_unflatten(out_tree, outs)
 
     def _stage_jvp(self, static, rebuilt, in_avals, out_tree, out_avals):
@@ -312,6 +318,25 @@ def _graph_of(
     captured = [x for _, x in reading.builder.captured]
     reading.builder.close()
     return graph, tree, out_avals, captured
+
+
+def _widened(graph: Graph | None, own: Sequence[Any], captured: Sequence[Any]) -> Graph | None:
+    """(x*, own captured*) -> (y*) becomes (x*, captured*) -> (y*)."""
+    if graph is None:
+        return None
+    n = len(graph.inputs) - len(own)
+    held = {id(x): v for x, v in zip(own, graph.inputs[n:], strict=True)}
+    tail = [held[id(x)] if id(x) in held else Var(aval_of(x)) for x in captured]
+    return Graph([*graph.inputs[:n], *tail], graph.eqns, graph.outputs)
+
+
+def _identity(x: Any) -> Any:
+    """A static argument as part of a key: by value where that can be hashed, told apart by type (1 is not True)."""
+    try:
+        hash(x)
+    except TypeError:
+        return id(x)
+    return type(x), x
 
 
 def _require(fits: bool, what: str, got: Any, wanted: Any) -> None:

@@ -22,26 +22,23 @@ from ..transforms.transpose import transpose_graph
 
 
 class Rules(NamedTuple):
-    """The user's rules as graphs; an operand list ends with what each graph captured, so many each as `captured` says.
+    """The user's rules as graphs. They share one list of captured values, the last operands of the call.
 
     `jvp`: (x*, dx*, captured*) -> (y*, dy*). `fwd`: (x*, captured*) -> (y*, residuals*).
-    `bwd`: (residuals*, ct_y*, captured*) -> (ct_x*).
+    `bwd`: (residuals*, ct_y*, captured*) -> (ct_x*). `captured`: how many values the function captured, and the rules.
     """
 
     jvp: Graph | None
     fwd: Graph | None
     bwd: Graph | None
-    captured: tuple[int, int, int, int]  # by the function, jvp, fwd, bwd
+    captured: tuple[int, int]
     name: str
 
-    def parts(self, xs: Sequence[Any]) -> tuple[list[Any], list[list[Any]]]:
-        """The arguments proper, and what function, jvp, fwd and bwd captured."""
-        n = len(xs) - sum(self.captured)
-        own, tails, start = list(xs[:n]), [], n
-        for count in self.captured:
-            tails.append(list(xs[start : start + count]))
-            start += count
-        return own, tails
+    def parts(self, xs: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """The arguments proper, what the function captured, and what the rules captured."""
+        end = len(xs) - self.captured[1]
+        n = end - self.captured[0]
+        return list(xs[:n]), list(xs[n:end]), list(xs[end:])
 
     @property
     def recursive(self) -> bool:
@@ -51,10 +48,11 @@ class Rules(NamedTuple):
 
 
 SELF = "self"  # the rules of a call found inside its own rule; `tied` puts them there when the rule is used
+DEEP = "deep"  # the rules of a call in rules within rules, each with other static arguments: further down nobody has looked
 
 
 def custom_call(fun: Graph, rules: Rules | str, xs: Sequence[Any]) -> tuple:
-    """The results of `fun` on `xs`: arguments, then what the function and each rule captured."""
+    """The results of `fun` on `xs`: arguments, then what the function and what the rules captured (none for SELF)."""
     return bind(custom_call_p, *xs, fun=fun, rules=rules)
 
 
@@ -62,20 +60,22 @@ def tied(graph: Graph, rules: Rules) -> Graph:
     """The rule with calls to its own function given their rules: one more level of an endless unfolding."""
     if not any(_mentions_self(eqn) for eqn in graph.eqns):
         return graph
-    if any(rules.captured):
-        raise MissingRuleError(
-            f"the rule of {rules.name} calls {rules.name} and also closes over traced values, so it cannot be "
-            "differentiated again. Pass the values as arguments."
-        )
+    captured = graph.inputs[len(graph.inputs) - rules.captured[1] :]
     eqns = []
     for eqn in graph.eqns:
-        params = dict(eqn.params)
+        params, inputs = dict(eqn.params), eqn.inputs
         if eqn.prim is custom_call_p and params["rules"] == SELF:
             params["rules"] = rules
+            inputs = (*inputs, *captured)
+        elif captured and _mentions_self(eqn):
+            raise MissingRuleError(
+                f"the rule of {rules.name} closes over a value and calls {rules.name} inside {eqn.prim.name}, so it cannot be "
+                "differentiated again. Pass the value as an argument."
+            )
         for name in eqn.prim.graphs:
             if isinstance(params[name], Graph):
                 params[name] = tied(params[name], rules)
-        eqns.append(Eqn(eqn.prim, eqn.inputs, eqn.outputs, params, eqn.where))
+        eqns.append(Eqn(eqn.prim, inputs, eqn.outputs, params, eqn.where))
     return Graph(graph.inputs, eqns, graph.outputs)
 
 
@@ -88,33 +88,35 @@ def _mentions_self(eqn: Eqn) -> bool:
 
 def _call_jvp(xs, tangents, *, fun, rules):
     if rules == SELF:
+        raise MissingRuleError("a custom rule that calls its own function was differentiated before its rules were known")
+    if rules == DEEP:
         raise MissingRuleError(
-            "a custom rule that calls its own function was differentiated before its rules were known"
+            "a custom rule calls its own function, with other arguments in nondiff_argnums each time, and was differentiated "
+            "more often than its rules were read. Make those arguments ordinary ones, or write the derivative out."
         )
-    own, (f_caps, jvp_caps, fwd_caps, bwd_caps) = rules.parts(xs)
+    own, _, captured = rules.parts(xs)
     if any(t is not None for t in tangents[len(own) :]):
         raise MissingRuleError(
-            f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which "
-            "the rule does not mention. Pass that value as an argument."
+            f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which the rule "
+            "does not mention. Pass that value as an argument."
         )
     tangents = [zeros_like(x) if t is None else t for x, t in zip(own, tangents, strict=False)]
     builder = current(xs)
     n = len(fun.outputs)
     if rules.fwd is None:
-        outs = inline(tied(rules.jvp, rules), builder, [*own, *tangents, *jvp_caps])
+        outs = inline(tied(rules.jvp, rules), builder, [*own, *tangents, *captured])
         return tuple(outs[:n]), tuple(outs[n:])
-    outs = inline(tied(rules.fwd, rules), builder, [*own, *fwd_caps])
+    outs = inline(tied(rules.fwd, rules), builder, [*own, *captured])
     residuals = outs[n:]
     touts = bind(
         custom_linear_p,
         *own,
         *residuals,
-        *jvp_caps,
-        *bwd_caps,
+        *captured,
         *tangents,
         jvp=tied(rules.jvp, rules) if rules.jvp else None,
         bwd=tied(rules.bwd, rules),
-        counts=(len(own), len(residuals), len(jvp_caps), len(bwd_caps)),
+        counts=(len(own), len(residuals), len(captured)),
         name=rules.name,
     )
     return tuple(outs[:n]), touts
@@ -123,20 +125,21 @@ def _call_jvp(xs, tangents, *, fun, rules):
 def _call_batch(xs, dims, *, fun, rules):
     size = batch_size(xs, dims)
     # A rule that calls its function calls the batched one: then all arguments have the axis, at every level the same.
-    whole = rules == SELF or rules.recursive
+    known = rules not in (SELF, DEEP)
+    whole = not known or rules.recursive
     xs = [with_axis(x, d, 0, size) if d is not None or whole else x for x, d in zip(xs, dims, strict=True)]
     dims = [0 if d is not None or whole else None for d in dims]
     ends = (0,) * len(fun.outputs)
-    if rules == SELF:
-        return custom_call(batch_graph(fun, dims, size, ends)[0], SELF, xs), ends
-    own, (f_dims, jvp_dims, fwd_dims, bwd_dims) = rules.parts(dims)
+    if not known:
+        return custom_call(batch_graph(fun, dims, size, ends)[0], rules, xs), ends
+    own, f_dims, captured = rules.parts(dims)
     batched, _ = batch_graph(fun, [*own, *f_dims], size, ends)
     jvp = fwd = bwd = None
     if rules.jvp is not None:
-        jvp, _ = batch_graph(rules.jvp, [*own, *own, *jvp_dims], size, [0] * len(rules.jvp.outputs))
+        jvp, _ = batch_graph(rules.jvp, [*own, *own, *captured], size, [0] * len(rules.jvp.outputs))
     if rules.fwd is not None:
-        fwd, _ = batch_graph(rules.fwd, [*own, *fwd_dims], size, [0] * len(rules.fwd.outputs))
-        bwd = _batched_bwd(rules.bwd, [0] * len(rules.fwd.outputs) + bwd_dims, own, size)
+        fwd, _ = batch_graph(rules.fwd, [*own, *captured], size, [0] * len(rules.fwd.outputs))
+        bwd = _batched_bwd(rules.bwd, [0] * len(rules.fwd.outputs) + captured, own, size)
     return custom_call(batched, Rules(jvp, fwd, bwd, rules.captured, rules.name), xs), ends
 
 
@@ -167,8 +170,8 @@ custom_call_p = Primitive(
 )
 
 
-def _segments(xs: Sequence[Any], counts: tuple[int, int, int, int]) -> list[list[Any]]:
-    """The operands of `custom_linear`: x*, residuals*, captured by jvp*, captured by bwd*, and dx* (as many as x*)."""
+def _segments(xs: Sequence[Any], counts: tuple[int, int, int]) -> list[list[Any]]:
+    """The operands of `custom_linear`: x*, residuals*, captured*, and dx* (as many as x*)."""
     found, start = [], 0
     for count in (*counts, counts[0]):
         found.append(list(xs[start : start + count]))
@@ -177,26 +180,26 @@ def _segments(xs: Sequence[Any], counts: tuple[int, int, int, int]) -> list[list
 
 
 def _linear_infer(*xs: Aval, jvp, bwd, counts, name) -> tuple[Aval, ...]:
-    n_residuals, n_captured = counts[1], counts[3]
+    _, n_residuals, n_captured = counts
     return bwd.in_avals[n_residuals : len(bwd.inputs) - n_captured]
 
 
 def _linear_expand(xs, *, jvp, bwd, counts, name):
-    own, residuals, jvp_caps, bwd_caps, tangents = _segments(xs, counts)
+    own, residuals, captured, tangents = _segments(xs, counts)
     builder = current(xs)
     if jvp is not None:
-        outs = inline(jvp, builder, [*own, *tangents, *jvp_caps])
+        outs = inline(jvp, builder, [*own, *tangents, *captured])
         return tuple(outs[len(outs) // 2 :])
-    n_outs = len(bwd.inputs) - counts[1] - counts[3]
+    n_outs = len(bwd.inputs) - counts[1] - counts[2]
     linear = [counts[1] <= k < counts[1] + n_outs for k in range(len(bwd.inputs))]
     try:
         forward, alive = transpose_graph(bwd, linear)
     except MissingRuleError as error:
         raise MissingRuleError(
             f"{name} has only a custom vjp, so its forward mode is the transpose of its backward rule; that rule is "
-            f"not linear in the cotangent ({error}). Give {name} a jvp rule too (defjvp), or use reverse mode."
-        ) from None
-    got = iter(inline(forward, builder, [*residuals, *bwd_caps, *tangents]))
+            f"not linear in the cotangent ({error.args[0]}) Give {name} a jvp rule too (defjvp), or use reverse mode."
+        ).at(error.line) from None
+    got = iter(inline(forward, builder, [*residuals, *captured, *tangents]))
     cts = bwd.inputs[counts[1] : counts[1] + n_outs]
     return tuple(next(got) if on else zeros_like(ct) for on, ct in zip(alive, cts, strict=True))
 
@@ -215,13 +218,13 @@ def _linear_jvp(xs, tangents, **params):
 
 
 def _linear_transpose(cts, active, *xs, jvp, bwd, counts, name):
-    _, residuals, _, bwd_caps, _ = _segments(xs, counts)
+    _, residuals, captured, _ = _segments(xs, counts)
     n_given = len(xs) - counts[0]
     if any(active[:n_given]):
         raise MissingRuleError(f"the derivative of {name} is linear in its tangents only")
-    seeds = bwd.inputs[counts[1] : len(bwd.inputs) - counts[3]]
+    seeds = bwd.inputs[counts[1] : len(bwd.inputs) - counts[2]]
     filled = [zeros_like(v) if ct is None else ct for v, ct in zip(seeds, cts, strict=True)]
-    found = inline(bwd, current([*residuals, *bwd_caps, *filled]), [*residuals, *filled, *bwd_caps])
+    found = inline(bwd, current([*residuals, *captured, *filled]), [*residuals, *filled, *captured])
     return (*[None] * n_given, *(ct if on else None for ct, on in zip(found, active[n_given:], strict=True)))
 
 
@@ -233,11 +236,11 @@ def _linear_batch(xs, dims, *, jvp, bwd, counts, name):
         for k, (x, d) in enumerate(zip(xs, dims, strict=True))
     ]
     dims = [None if d is None and k < n_given else 0 for k, d in enumerate(dims)]
-    own, residuals, jvp_caps, bwd_caps, moving = _segments(dims, counts)
-    n_outs = len(bwd.inputs) - counts[1] - counts[3]
+    own, residuals, captured, moving = _segments(dims, counts)
+    n_outs = len(bwd.inputs) - counts[1] - counts[2]
     if jvp is not None:
-        jvp, _ = batch_graph(jvp, [*own, *moving, *jvp_caps], size, [0] * len(jvp.outputs))
-    new, _ = batch_graph(bwd, [*residuals, *[0] * n_outs, *bwd_caps], size, [0] * len(bwd.outputs))
+        jvp, _ = batch_graph(jvp, [*own, *moving, *captured], size, [0] * len(jvp.outputs))
+    new, _ = batch_graph(bwd, [*residuals, *[0] * n_outs, *captured], size, [0] * len(bwd.outputs))
     outs = bind(custom_linear_p, *xs, jvp=jvp, bwd=new, counts=counts, name=name)
     return outs, (0,) * len(outs)
 

@@ -1,19 +1,30 @@
 """Every exception gradlab raises, each also the nearest built-in.
 
-A message says what was needed, what came, and what to write instead; `at` adds the user's own line.
+A message says what was needed, what came, and what to write instead; the user's own line ends it.
 """
 
 from __future__ import annotations
 
+from .where import here
+
 
 class GradlabError(Exception):
-    """The root of every error raised on a user's mistake."""
+    """The root of every error raised on a user's mistake. It names the user's line that was running."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(message)
+        self._running = here()
+        self.line: str | None = None
 
     def at(self, line: str | None) -> GradlabError:
-        """The same error with the user's source line appended, once."""
-        if line and self.args and isinstance(self.args[0], str) and "\n  at " not in self.args[0]:
-            self.args = (f"{self.args[0]}\n  at {line}", *self.args[1:])
+        """The same error, naming the line where the program at fault was written: the first one given holds."""
+        self.line = self.line or line
         return self
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        line = self.line or self._running
+        return message if line is None or "\n  at " in message else f"{message}\n  at {line}"
 
 
 class ShapeError(GradlabError, ValueError):

@@ -14,7 +14,7 @@ import numpy as np
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 _INSTALLED = Path(np.__file__).resolve().parent.parent
-_NOT_USERS = (PACKAGE, "<gradlab", *(f"{_INSTALLED / name}{os.sep}" for name in ("numpy", "jax", "jaxlib")))
+_NOT_USERS = (PACKAGE + os.sep, "<gradlab", *(f"{_INSTALLED / name}{os.sep}" for name in ("numpy", "jax", "jaxlib")))
 
 
 class _Internal(dict):
@@ -69,7 +69,8 @@ def _assigned_names(code: CodeType) -> dict[int, str]:
     previous: int | None = None
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("STORE_FAST", "STORE_NAME", "STORE_DEREF") and previous is not None:
-            names[previous] = str(instruction.argval)
+            # A frame that waits for a call may point at any of the instruction's inline cache entries.
+            names.update(dict.fromkeys(range(previous, instruction.offset, 2), str(instruction.argval)))
         previous = instruction.offset
     if len(_assigned) > 1000:
         _assigned.clear()

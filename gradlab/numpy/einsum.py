@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import opt_einsum
+from opt_einsum.parser import parse_einsum_input
 
 from ..ops import reduce, shape
 from ..ops.contract import dot_general
@@ -32,7 +33,7 @@ def einsum(subscripts: Any, /, *arrays: Any, out: None = None, optimize: Any = "
         optimize = "optimal" if optimize else _left_to_right(len(arrays))
     shapes = [aval_of(a).shape for a in arrays]
     try:
-        inputs, target, _ = opt_einsum.parser.parse_einsum_input((text, *shapes), shapes=True)
+        inputs, target, _ = parse_einsum_input((text, *shapes), shapes=True)
         terms = inputs.split(",")
         _check(terms, shapes)
         path, _ = opt_einsum.contract_path(f"{inputs}->{target}", *shapes, shapes=True, optimize=optimize)

@@ -17,6 +17,7 @@ from ..ops import shape as ops
 from ..ops.arith import add
 from ..ops.compare import lt, select
 from ..ops.families import fill
+from ..trace.avals import is_jax_tracer
 from ..trace.tracer import Tracer
 from .manipulation import permuted
 from .promote import aval as aval_of
@@ -146,18 +147,22 @@ def _one(item: Any) -> list[Any]:
                 "Convert it with .astype(int).",
                 DTypeError,
             )
-        if type(item) is not Tracer and not isinstance(item, jax.core.Tracer):
+        if type(item) is not Tracer and not is_jax_tracer(item):
             item = np.asarray(item)
             return [int(item)] if not item.ndim else [item]
         return [item]
     try:
         return [operator.index(item)]
     except TypeError:
-        raise fail(f"{item!r} of type {type(item).__name__} is no index.", DTypeError) from None
+        raise fail(
+            f"{item!r} of type {type(item).__name__} is no index. Index with integers, slices, ..., None, or arrays of "
+            "integers or booleans.",
+            DTypeError,
+        ) from None
 
 
 def _mask(item: Any) -> list[Any]:
-    if type(item) is Tracer or isinstance(item, jax.core.Tracer):
+    if type(item) is Tracer or is_jax_tracer(item):
         try:
             item = item.value("a boolean mask") if type(item) is Tracer else np.asarray(item)
         except (ConcretizationError, jax.errors.TracerArrayConversionError):

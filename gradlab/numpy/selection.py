@@ -117,7 +117,7 @@ def _triangle(name: str, lower: bool) -> Any:
         x = lift(m)
         if x.ndim < 2:
             raise ax.fail(f"{name} needs a matrix, got {x.aval}.")
-        mask = stretch(lower_mask(*x.shape[-2:], k if lower else k - 1), x.shape)
+        mask = stretch(lower_mask(x.shape[-2], x.shape[-1], k if lower else k - 1), x.shape)
         return select(mask, x, zeros_like(x)) if lower else select(mask, zeros_like(x), x)
 
     call.__name__ = call.__qualname__ = name

@@ -11,7 +11,7 @@ from ..ir.primitive import Primitive
 from ..ops.families import kind
 from ..trace.tracer import Tracer
 from .dispatch import is_operand, recording
-from .promote import lift, promote
+from .promote import alike, lift, promote
 
 Rule = Callable[..., Any]
 
@@ -36,7 +36,7 @@ def unary(name: str, prim: Primitive, direct: str = "fc", inexact: bool = True, 
                 return x.builder.unary(prim, x)
         elif not recording((x,), {}):
             return native(x)
-        (x,) = promote(lift(x), inexact=inexact)
+        (x,) = alike(x, inexact=inexact)
         if rule is not None and kind(x.aval.dtype) not in direct:
             return rule(x)
         return x.builder.unary(prim, x)

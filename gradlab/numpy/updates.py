@@ -58,7 +58,8 @@ class Place:
             found = getitem(self.x, self.index, "zero")
             return found + (1 - inside) * fill_value
         mode = "zero" if fill_value == 0 and fill_value is not None else mode
-        return getitem(self.x, self.index, {None: "promise_in_bounds", "drop": "fill"}.get(mode, mode))
+        mode = "promise_in_bounds" if mode is None else "fill" if mode == "drop" else mode
+        return getitem(self.x, self.index, mode)
 
     def set(self, values: Any, **how: Any) -> Any:
         """The elements replaced by `values`."""

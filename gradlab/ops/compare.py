@@ -8,7 +8,7 @@ from ..ir.errors import ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive
 from ..trace.builder import bind1
-from .families import BOOL, batch_elementwise, comparison, fill, same_type, zeros_like
+from .families import BOOL, batch_elementwise, comparison, dtype_text, fill, same_type, zeros_like
 
 
 def eq(x: Any, y: Any) -> Any:
@@ -77,8 +77,15 @@ def _select_transpose(cts, active, mask, x, y):
 
 
 def _select_call(*texts):
-    full = [f"lax.full({t.aval.shape}, {t})" if t.is_number and t.aval.shape else t for t in texts]
-    return f"lax.select({', '.join(full)})"
+    return f"lax.select({', '.join(map(_full_text, texts))})"
+
+
+def _full_text(text):
+    """`text`; where it is only a number, the array full of it."""
+    if not text.is_number:
+        return text
+    dtype = "" if text.aval.weak else f", {dtype_text(text.aval.dtype)}"
+    return f"lax.full({text.aval.shape}, {text}{dtype})"
 
 
 select_p = Primitive(

@@ -303,14 +303,17 @@ def reduction(
         moved = tuple(a + (a >= dim) for a in axes)
         return bind(prim, x, axes=moved), (dim - sum(a < dim for a in moved),)
 
+    long = None if call is None else (lambda x, *, axes: f"lax.{call}({x}, {axes})")
+    short = emit if callable(emit) else (lambda x, *, axes: emit.format(x, axes_text(x, axes)))
     prim = Primitive(
         name=name,
         infer=infer,
-        emit=emit if callable(emit) else (lambda x, *, axes: emit.format(x, axes_text(x, axes))),
+        # What jax.numpy makes of weak numbers is not weak; what jax.lax makes of them is.
+        emit=lambda x, *, axes: long(x, axes=axes) if x.aval.weak and long else short(x, axes=axes),
         jvp=jvp,
         transpose=transpose,
         batch=batch,
-        call=None if call is None else (lambda x, *, axes: f"lax.{call}({x}, {axes})"),
+        call=long,
     )
     return prim
 

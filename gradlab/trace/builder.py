@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ConversionError, EscapedTracerError, GradlabError
+from ..ir.errors import ConversionError, EscapedTracerError, GradlabError, MissingRuleError
 from ..ir.graph import Aval, Eqn, Graph, Lit, Var, scalar_key
 from ..ir.primitive import Primitive
 from ..ir.where import INTERNAL, Where, here
@@ -137,6 +137,11 @@ class Builder:
             return self.literal(x.value, x.aval)
         if kind is float or kind is int or kind is bool or kind is complex:
             return self.literal(x, aval_of(x) if like is None else like)
+        if kind is Var:  # what a transpose rule is given for an operand that is linear, and so has no value
+            raise MissingRuleError(
+                f"a program that is not linear in its argument was transposed: a value that depends on the argument ({x.aval}) "
+                "is a factor of another, or an operand of a nonlinear operation. Transpose its derivative (linearize, vjp)."
+            )
         if isinstance(x, np.generic):
             return self.literal(x.item(), aval_of(x))
         return self.capture(x)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from opcode import opname
+from sys import _getframe
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.errors import ConcretizationError, ConversionError
+from ..ir.errors import ConcretizationError, ConversionError, ItemAssignmentError
 from ..ir.graph import Aval
 from ..ir.where import here
 
 if TYPE_CHECKING:
     from .builder import Builder
 
+    _Array = Any  # its operators and methods come from gradlab.numpy, where a type checker does not see them arrive
+else:
+    _Array = object
 
-class Tracer:
+
+class Tracer(_Array):
     """One value of a program being recorded: it knows its shape and dtype; its value, only if the inputs are concrete.
 
     **Attributes:** `aval`: shape, dtype and weakness; `builder`: the trace it belongs to; `id`: its number there.
@@ -74,17 +80,27 @@ class Tracer:
             raise TypeError(f"{wanted_by} needs an array of one element, got {self.aval}. Index it or reduce it first.")
         return np.asarray(self.value(wanted_by)).reshape(())[()]
 
+    def _number(self, wanted_by: str) -> Any:
+        """`_scalar`, unless it is a NumPy array that asks, in `y[i] = x`, which would lose the derivative without a word."""
+        caller = _getframe(2)
+        if opname[caller.f_code.co_code[caller.f_lasti]] == "STORE_SUBSCR":
+            raise ItemAssignmentError(
+                f"y[i] = x would turn a tracer ({self.aval}) into a plain number of the NumPy array y and lose its derivative. "
+                "Make y with gradlab.numpy and write y = y.at[i].set(x); where no derivative is wanted, y[i] = float(x)."
+            )
+        return self._scalar(wanted_by)
+
     def __bool__(self) -> bool:
         return bool(self._scalar("bool()"))
 
     def __float__(self) -> float:
-        return float(self._scalar("float()"))
+        return float(self._number("float()"))
 
     def __int__(self) -> int:
-        return int(self._scalar("int()"))
+        return int(self._number("int()"))
 
     def __complex__(self) -> complex:
-        return complex(self._scalar("complex()"))
+        return complex(self._number("complex()"))
 
     def __index__(self) -> int:
         if self.aval.dtype.kind not in "iu" or self.aval.shape:

@@ -167,7 +167,7 @@ def test_a_shared_argument_under_vmap_gets_the_sum():
     mine, theirs = clipped(gl, gnp), clipped(jax, jnp)
 
     def total(m, f):
-        return lambda y: m.vmap(f, (0, None))(M, y).sum()
+        return lambda y: m.vmap(f, (0, None))(jnp.asarray(M), y).sum()
 
     same(gl.grad(total(gl, mine))(V), jax.jit(jax.grad(total(jax, theirs)))(V))
 
@@ -224,6 +224,22 @@ def test_a_rule_that_calls_its_own_function_closes_over_an_array():
     f.defvjp(lambda x: (f(x), None), lambda _, ct: (2.0 * ct @ M,))
     same(gl.grad(lambda x: f(x).sum())(V), 2.0 * M.sum(0))
     same(gl.vmap(gl.grad(lambda x: f(x).sum()))(M), np.stack([2.0 * M.sum(0)] * 2))
+
+
+def test_a_rule_that_calls_its_own_function_with_other_static_arguments():
+    """Each call has the rule of its own argument."""
+
+    def power(m):
+        f = m.custom_jvp(lambda x, n: x**n, nondiff_argnums=(1,))
+        f.defjvp(lambda n, primals, tangents: (f(primals[0], n), n * f(primals[0], n - 1) * tangents[0]))
+        return lambda x: f(x, 5)
+
+    mine, theirs = power(gl), power(jax)
+    for _ in range(3):
+        mine, theirs = gl.grad(mine), jax.grad(theirs)
+        same(mine(2.0), theirs(2.0))
+    with pytest.raises(MissingRuleError, match="ordinary ones"):
+        gl.grad(gl.grad(gl.grad(mine)))(2.0)
 
 
 def test_residuals_need_not_be_arrays():

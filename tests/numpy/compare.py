@@ -1,6 +1,7 @@
 """The oracle: a table of calls, each made through gradlab.numpy and through jax.numpy, compared in one compilation.
 
-A call is `Call(name, f, args)` with `f(np, *args)` written for either module, `np` being the module; the args are traced. Every call has its own copy of its arguments, so that one reverse pass gives every call's gradients.
+A call is `Call(name, f, args)` with `f(np, *args)` written for either module, `np` being the module; args are traced.
+Every call has its own copy of its arguments, so that one reverse pass gives every call's gradients.
 """
 
 from __future__ import annotations

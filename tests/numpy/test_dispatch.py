@@ -96,7 +96,7 @@ def test_norm_at_zero_has_derivative_zero():
     ("wrong", "kind", "remedy"),
     [
         (lambda x: x.__setitem__(0, 1.0), ItemAssignmentError, r"x\.at\[i\]\.set\(v\)(.|\n)*at .*test_dispatch"),
-        (lambda x: x + np.zeros(4), ShapeError, "insert an axis(.|\n)*test_dispatch"),
+        (lambda x: x + np.zeros(4), ShapeError, "insert one with(.|\n)*test_dispatch"),
         (lambda x: x @ x, ShapeError, r"matmul(.|\n)*\(3 != 2\)"),
         (lambda x: x.reshape(4, -1), ShapeError, "multiply to the number of elements"),
         (lambda x: x[5], IndexingError, "out of bounds for axis 0"),

@@ -78,5 +78,5 @@ def test_shapes_that_do_not_broadcast():
     assert broadcast_shapes([(3, 1), (4,), ()]) == (3, 4)
     assert broadcast_shapes([(0,), (1,)]) == (0,)
     builder = Builder()
-    with builder, pytest.raises(ShapeError, match=r"\(2,\) and \(3,\).*insert an axis"):
+    with builder, pytest.raises(ShapeError, match=r"\(2,\) and \(3,\).*insert one with"):
         builder.input(Aval((2,), np.dtype("float64"))) + np.zeros(3)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -253,6 +254,7 @@ def derivatives(of: Any, f: Callable[..., Any], x: Any, y: Any, xs: Any) -> dict
         "grad of grad": of.grad(lambda y: of.grad(f)(x, y).sum())(y),
         "vmap(grad)": of.vmap(of.grad(f, argnums=(0, 1)), in_axes=(0, None))(xs, y),
         "vmap": of.vmap(f, in_axes=(0, None))(xs, y),
+        "jit(grad)": of.jit(of.grad(f))(x, y),
     }
 
 
@@ -265,7 +267,10 @@ def compare(program: Program) -> None:
         return derivatives(gl, ours, x, y, xs), derivatives(jax, theirs, x, y, xs)
 
     got, want = jax.jit(both, compiler_options=QUICK)(x, y, xs)
-    rtol = RTOL[x.dtype.name]
+    same(got, want, RTOL[x.dtype.name])
+
+
+def same(got: dict[str, Any], want: dict[str, Any], rtol: float) -> None:
     for what in want:
         flat, tree = jax.tree.flatten(want[what])
         assert jax.tree.structure(got[what]) == tree, what
@@ -307,3 +312,23 @@ def test_random_programs(steps, shapes, dtype):
     program = rehearsed(steps, shapes, dtype)
     check_every_step(program)
     compare(program)
+
+
+EAGER = [
+    ([("logsumexp", 0, 0, 0), ("mul", 2, 1, 0), ("cumsum", 3, 0, 0)], (9, 3), "float64"),
+    ([("matmul", 0, 1, 0), ("sort", 2, 0, 1), ("gather", 3, 0, 1), ("var", 4, 0, 1)], (3, 9), "float32"),
+    ([("nearest", 0, 0, 0), ("concatenate", 2, 0, 0), ("where", 3, 1, 0), ("cumsum", 4, 0, 0)], (5, 1), "float64"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(EAGER)))
+def test_eagerly(case):
+    """The same without any jit: each derivative compiles itself, and answers a second time from the cache."""
+    program = rehearsed(*EAGER[case])
+    x, y = program.inputs
+    xs = np.stack([x, x * 1.0000001])
+    assert len(program.steps) == len(EAGER[case][0])
+    theirs = program.written_with(jnp)
+    want = jax.jit(lambda *xs: derivatives(jax, theirs, *xs), compiler_options=QUICK)(x, y, xs)
+    for _ in range(2):
+        same(derivatives(gl, program.written_with(gnp), x, y, xs), want, RTOL[x.dtype.name])

@@ -21,8 +21,8 @@ from ..trace.stage import inline, innermost
 from ..trace.tracer import Tracer
 from .programs import Program
 
-EXECUTABLES = LRU(1024)  # (transformation, rows) -> _Entry, for calls on arrays
-TRANSFORMED = LRU(1024)  # (transformation, graph, lines) -> Program, for calls inside a trace
+EXECUTABLES = LRU(512)  # (transformation, rows) -> _Entry, for calls on arrays
+TRANSFORMED = LRU(512)  # (transformation, graph, lines) -> Program, for calls inside a trace
 
 _is_jax_tracer: dict[type, bool] = {}
 

@@ -48,7 +48,7 @@ class Rules(NamedTuple):
 
 
 SELF = "self"  # the rules of a call found inside its own rule; `tied` puts them there when the rule is used
-DEEP = "deep"  # the rules of a call in rules within rules, each with other static arguments: further down nobody has looked
+DEEP = "deep"  # the rules of a call in rules within rules, each with other static arguments, further down than was read
 
 
 def custom_call(fun: Graph, rules: Rules | str, xs: Sequence[Any]) -> tuple:
@@ -69,8 +69,8 @@ def tied(graph: Graph, rules: Rules) -> Graph:
             inputs = (*inputs, *captured)
         elif captured and _mentions_self(eqn):
             raise MissingRuleError(
-                f"the rule of {rules.name} closes over a value and calls {rules.name} inside {eqn.prim.name}, so it cannot be "
-                "differentiated again. Pass the value as an argument."
+                f"the rule of {rules.name} closes over a value and calls {rules.name} inside {eqn.prim.name}, so it "
+                "cannot be differentiated again. Pass the value as an argument."
             )
         for name in eqn.prim.graphs:
             if isinstance(params[name], Graph):
@@ -88,17 +88,20 @@ def _mentions_self(eqn: Eqn) -> bool:
 
 def _call_jvp(xs, tangents, *, fun, rules):
     if rules == SELF:
-        raise MissingRuleError("a custom rule that calls its own function was differentiated before its rules were known")
+        raise MissingRuleError(
+            "a custom rule that calls its own function was differentiated before its rules were known"
+        )
     if rules == DEEP:
         raise MissingRuleError(
-            "a custom rule calls its own function, with other arguments in nondiff_argnums each time, and was differentiated "
-            "more often than its rules were read. Make those arguments ordinary ones, or write the derivative out."
+            "a custom rule calls its own function, with other arguments in nondiff_argnums each time, and was "
+            "differentiated more often than its rules were read. Make those arguments ordinary ones, or write the "
+            "derivative out."
         )
     own, _, captured = rules.parts(xs)
     if any(t is not None for t in tangents[len(own) :]):
         raise MissingRuleError(
-            f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which the rule "
-            "does not mention. Pass that value as an argument."
+            f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which "
+            "the rule does not mention. Pass that value as an argument."
         )
     tangents = [zeros_like(x) if t is None else t for x, t in zip(own, tangents, strict=False)]
     builder = current(xs)

@@ -139,8 +139,9 @@ class Builder:
             return self.literal(x, aval_of(x) if like is None else like)
         if kind is Var:  # what a transpose rule is given for an operand that is linear, and so has no value
             raise MissingRuleError(
-                f"a program that is not linear in its argument was transposed: a value that depends on the argument ({x.aval}) "
-                "is a factor of another, or an operand of a nonlinear operation. Transpose its derivative (linearize, vjp)."
+                "a program that is not linear in its argument was transposed: a value that depends on the argument "
+                f"({x.aval}) is a factor of another, or an operand of a nonlinear operation. "
+                "Transpose its derivative (linearize, vjp)."
             )
         if isinstance(x, np.generic):
             return self.literal(x.item(), aval_of(x))

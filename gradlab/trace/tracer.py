@@ -81,12 +81,13 @@ class Tracer(_Array):
         return np.asarray(self.value(wanted_by)).reshape(())[()]
 
     def _number(self, wanted_by: str) -> Any:
-        """`_scalar`, unless it is a NumPy array that asks, in `y[i] = x`, which would lose the derivative without a word."""
+        """`_scalar`, unless a NumPy array asks, in `y[i] = x`, which would lose the derivative without a word."""
         caller = _getframe(2)
         if opname[caller.f_code.co_code[caller.f_lasti]] == "STORE_SUBSCR":
             raise ItemAssignmentError(
-                f"y[i] = x would turn a tracer ({self.aval}) into a plain number of the NumPy array y and lose its derivative. "
-                "Make y with gradlab.numpy and write y = y.at[i].set(x); where no derivative is wanted, y[i] = float(x)."
+                f"y[i] = x would turn a tracer ({self.aval}) into a plain number of the NumPy array y and lose its "
+                "derivative. Make y with gradlab.numpy and write y = y.at[i].set(x); where no derivative is wanted, "
+                "y[i] = float(x)."
             )
         return self._scalar(wanted_by)
 

@@ -1,4 +1,4 @@
-"""jacobian, jacfwd, jacrev, value_and_jacobian, hessian, hvp: JAX's shapes and structures, one reading of the function."""
+"""jacobian, jacfwd, jacrev, value_and_jacobian, hessian, hvp: JAX's shapes and structures, the function read once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derivatives of derivatives: to any order, through closures, through Python's own control flow; and how long they get."""
+"""Derivatives of derivatives: to any order, through closures and Python's own control flow; and how long they get."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_fifth_derivative_of_a_nested_function():
     same(mixed(0.7), wanted, rtol=1e-8)
 
 
-# Each is d/dx at 1.5 of something with another derivative inside; a confusion of the two perturbations changes the number.
+# Each is d/dx at 1.5 of something with another derivative inside; confusing the two perturbations changes the number.
 CONFUSING = {
     "constant inner": (lambda g: g(lambda x: x * g(lambda y: x + y)(1.0)), 1.0),
     "product inner": (lambda g: g(lambda x: x * g(lambda y: x * y)(2.0)), 3.0),

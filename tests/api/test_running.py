@@ -139,7 +139,9 @@ def test_many_graphs_do_not_grow_memory(small_cache):
         reading = calling.Reading(lambda tracers: fun(*tracers), [2.0])
         reading.take(reading.result)
         made, _ = reading.program(("grad", k), lambda graph: calling.Program(graph))
-        alive.append((weakref.ref(made), weakref.ref(reading.builder)) if _weak(reading.builder) else (weakref.ref(made),))
+        alive.append(
+            (weakref.ref(made), weakref.ref(reading.builder)) if _weak(reading.builder) else (weakref.ref(made),)
+        )
 
     for k in range(300):
         program(k)

@@ -130,7 +130,10 @@ MALFORMED = {
     ),
     "defined twice": (Graph([X, Y], [ADD, ADD], [Z]), r"equation 1 \(add\) defines Var\(z.* a second time"),
     "an input redefined": (Graph([X, Y], [Eqn(neg_p, (X,), (Y,), {})], [Y]), r"equation 0 \(neg\) defines Var\(y"),
-    "a wrong type": (Graph([X], [Eqn(neg_p, (X,), (NARROW,), {})], [NARROW]), "is typed .*float32.*infer says .*float64"),
+    "a wrong type": (
+        Graph([X], [Eqn(neg_p, (X,), (NARROW,), {})], [NARROW]),
+        "is typed .*float32.*infer says .*float64",
+    ),
     "a wrong weakness": (
         Graph([X], [Eqn(neg_p, (X,), ((w := Var(Aval((3,), F64, True))),), {})], [w]),
         r"equation 0 \(neg\) is typed",

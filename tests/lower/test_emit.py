@@ -27,9 +27,8 @@ from gradlab.ir.primitive import REGISTRY
 from gradlab.lower import emit as emit_module
 from gradlab.lower.compile import load
 from gradlab.lower.emit import LONG, emit, function_name, module_text
-from gradlab.ops.arith import add, integer_pow, mul, pow
+from gradlab.ops.arith import integer_pow, mul, pow
 from gradlab.ops.compare import select
-from gradlab.ops.elementwise import sin
 from gradlab.trace.avals import canonical_dtype
 from gradlab.trace.builder import bind, bind1
 from gradlab.trace.stage import trace_graph
@@ -50,7 +49,7 @@ WORD = re.compile(r"[A-Za-z0-9_ ,.>-]*\Z")
 
 
 def assert_harmless(text: str) -> None:
-    """Only functions of assignments and a return; calls of jax, jax.numpy, jax.lax, numpy or the parts; plain constants."""
+    """Only functions of assignments and a return; calls of jax, numpy or the parts; plain constants."""
     tree = ast.parse(text)
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -61,7 +60,9 @@ def assert_harmless(text: str) -> None:
         assert isinstance(function, ast.FunctionDef) and not function.decorator_list and not function.returns
         assert all(isinstance(statement, ast.Assign | ast.Return) for statement in function.body)
         known = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
-        known |= {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        known |= {
+            node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
         assert not known & (ROOTS | functions), "a local name hides a module or a part"
         for node in ast.walk(function):
             assert isinstance(node, ALLOWED), f"{ast.dump(node)} in\n{text}"
@@ -76,7 +77,8 @@ def assert_harmless(text: str) -> None:
 HOSTILE = [
     "jax", "jnp", "lax", "np", "lambda", "None", "True", "match", "_", "__import__", "__debug__", "__class__", "print",
     "complex", "exec", "naïve", "ｊax", "变量", "x" * 5000, "x" * 41, "", "a b", "1st", "x;import os", "x\nimport os",
-    "'); import os; ('", "x\\", "x#", "{x}", "{0}", "{", "%s", "f", "f_part1", "t", "t0", "t1", "x_1", "x", "x", "self\0",
+    "'); import os; ('", "x\\", "x#", "{x}", "{0}", "{", "%s", "f", "f_part1", "t", "t0", "t1", "x_1", "x", "x",
+    "self\0",
 ]  # fmt: skip
 
 
@@ -211,10 +213,10 @@ def test_negative_literals_are_safe_in_any_expression(monkeypatch):
 
 
 class Form(NamedTuple):
-    """How a primitive is called: the shapes of its operands, its parameters, and the dtype of the first operand if fixed."""
+    """How a primitive is called: the shapes of its operands, its parameters, the dtype of the first one if fixed."""
 
     shapes: tuple[tuple[int, ...], ...]
-    params: dict[str, Any] = {}  # noqa: RUF012  # read only
+    params: dict[str, Any] = {}  # read only
     first: str | None = None
 
 
@@ -255,7 +257,7 @@ FORMS: dict[str, list[Form]] = {
 DTYPES = (
     "float32", "float64", "bfloat16", "float16", "int32", "int64", "uint8", "uint32", "bool", "complex64", "complex128",
 )  # fmt: skip
-FEW = ("float64", "bfloat16", "int32", "uint8", "bool", "complex64")
+FEW = ("float32", "bfloat16", "uint8", "complex64")
 
 
 def test_every_call_form_is_compared():
@@ -282,7 +284,7 @@ def both_forms(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> list[Callable[.
 
 
 def every_call(dtype: np.dtype, weak: bool) -> tuple[Graph, list[str]]:
-    """One graph in which each primitive that takes `dtype` meets literals in each of its places; who made each output."""
+    """A graph in which each primitive that takes `dtype` meets literals in each place; who made each output."""
     kinds = ((), (1,), (2,), (3,), (2, 1), (3, 2), (2, 3), (4, 3), (3, 4), (2, 3, 1), (5, 2, 3), (5, 3, 4))
     taken = [Aval(s, d, weak and d != np.dtype(bool)) for d in dict.fromkeys((dtype, np.dtype(bool))) for s in kinds]
     who: list[str] = []

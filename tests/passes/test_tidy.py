@@ -70,14 +70,8 @@ def test_dce_keeps_what_is_read():
 
 
 def test_dce_keeps_an_equation_for_one_of_its_outputs():
-    def fn(x, y):
-        return sort((x, y), axis=0)[1]
-
-    try:
-        graph = staged(fn, VEC, VEC)
-    except TypeError:
-        graph = staged(lambda x, y: sort(x, y, axis=0)[1], VEC, VEC)
-    assert len(dce(graph).eqns) == len(graph.eqns)
+    graph = staged(lambda x, y: sort(x, y, axis=0)[1], VEC, VEC)
+    assert dce(graph) is graph
 
 
 def test_dce_and_the_others_leave_a_tidy_graph_alone():
@@ -161,7 +155,9 @@ def test_fold(name):
     assert folded.eqns == () and folded.out_avals == graph.out_avals
     (out,) = folded.outputs
     assert type(out) is Lit and repr(out.value) == repr(value)
-    got, want = jax.jit(lambda x: (*Executable(folded).fn(x), *Executable(graph).fn(x)), compiler_options=QUICK)(np.ones(3))
+    got, want = jax.jit(lambda x: (*Executable(folded).fn(x), *Executable(graph).fn(x)), compiler_options=QUICK)(
+        np.ones(3)
+    )
     assert got.dtype == want.dtype
     np.testing.assert_array_equal(got, want)
 
@@ -208,7 +204,9 @@ SIMPLER = {
         lambda x, y: raw(broadcast_p, x, shape=(2, 4, 3), axes=(2,)),
     ),
     "a reshape to the same": rule(lambda x, y: raw(reshape_p, x, shape=(3,)), lambda x, y: x),
-    "a reshape there and back": rule(lambda x, y: raw(reshape_p, raw(reshape_p, x, shape=(3, 1)), shape=(3,)), lambda x, y: x),
+    "a reshape there and back": rule(
+        lambda x, y: raw(reshape_p, raw(reshape_p, x, shape=(3, 1)), shape=(3,)), lambda x, y: x
+    ),
     "a reshape of a reshape": rule(
         lambda x, y: raw(reshape_p, raw(reshape_p, x, shape=(3, 1)), shape=(1, 3)),
         lambda x, y: raw(reshape_p, x, shape=(1, 3)),
@@ -227,8 +225,11 @@ SIMPLER = {
 
 
 def special(aval: Aval, shift: int) -> np.ndarray:
-    """Numbers among which inexact algebra shows: signed zeros, infinities, NaN, the largest and the smallest."""
-    numbers = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.5, -2.5, 5e-324, 1.7e308])
+    """Numbers among which inexact algebra shows: signed zeros, infinities, NaN, the largest and the smallest.
+
+    No subnormal: XLA's arithmetic on a CPU flushes those to zero, and no arithmetic at all does not.
+    """
+    numbers = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.5, -2.5, 2.3e-308, 1.7e308])
     return np.resize(np.roll(numbers, shift), aval.shape) if aval.shape != (3,) else np.roll(numbers, shift)[:3]
 
 

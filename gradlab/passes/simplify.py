@@ -59,9 +59,10 @@ def _mul(eqn: Eqn, made: Made):
     x, y = eqn.inputs
     if type(x) is Lit and type(y) is not Lit:
         x, y = y, x
-    if is_number(y, 1):
+    exact = x.dtype.kind != "c"  # (a + bi)·(1 + 0i) turns an infinite b into a NaN
+    if exact and is_number(y, 1):
         return same(eqn, x)
-    if is_number(y, -1):
+    if exact and is_number(y, -1):
         return with_inputs(eqn, neg_p, x)
     left, right = made_by(x, neg_p, made), made_by(y, neg_p, made)
     if left and right:
@@ -88,9 +89,9 @@ def _neg(eqn: Eqn, made: Made):
 @rule(add_p)
 def _add(eqn: Eqn, made: Made):
     x, y = eqn.inputs
-    if is_number(y, -0.0):
+    if x.dtype.kind != "c" and is_number(y, -0.0):
         return same(eqn, x)
-    if is_number(x, -0.0):
+    if x.dtype.kind != "c" and is_number(x, -0.0):
         return same(eqn, y)
     if right := made_by(y, neg_p, made):
         return with_inputs(eqn, sub_p, x, right.inputs[0])

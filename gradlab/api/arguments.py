@@ -179,7 +179,7 @@ def avals_to_differentiate(call: Call, of: str, holomorphic: bool = False, allow
                 f"{type(leaf).__name__}. Register its class as a pytree, or leave it out of argnums."
             ) from None
         except DTypeError as error:
-            raise DTypeError(f"{of} cannot differentiate {call.leaf_name(k)}: {error}") from None
+            raise DTypeError(f"{of} cannot differentiate {call.leaf_name(k)}: {error.message}") from None
         avals.append(aval)
         if holomorphic:
             if aval.dtype.kind != "c":

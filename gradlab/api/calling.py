@@ -16,15 +16,15 @@ from ..ir.graph import Aval, Graph, scalar_key
 from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
 from ..trace.avals import aval_of, is_jax_tracer
-from ..trace.builder import Builder
-from ..trace.stage import inline, innermost
+from ..trace.builder import Builder, run_time, innermost
+from ..trace.stage import inline
 from ..trace.tracer import Tracer
 from .programs import Program
 
 EXECUTABLES = LRU(512)  # (transformation, rows) -> _Entry, for calls on arrays
 TRANSFORMED = LRU(512)  # (transformation, graph, lines) -> Program, for calls inside a trace
 
-_is_jax_tracer: dict[type, bool] = {}
+_is_jax_tracer: dict[type, bool] = {}  # type -> `is_jax_tracer` of its instances, which is slow to ask
 
 
 class _Fresh(threading.local):
@@ -109,10 +109,20 @@ class Reading:
         """The closed graph: (inputs*, captured*) -> (outs*)."""
         return self.builder.graph(self.outs, names=self.names())
 
+    def inputs(self) -> list[Any]:
+        """What the closed graph is of: the values given, then those captured."""
+        return [*self.given, *[x for _, x in self.builder.captured]]
+
+    def end(self) -> tuple[Graph, list[Any]]:
+        """The closed graph and its inputs. The trace is over: a tracer used after this has escaped."""
+        graph, inputs = self.graph(), self.inputs()
+        self.builder.close()
+        return graph, inputs
+
     def program(self, spec: Hashable, make: Callable[[Graph], Program]) -> tuple[Program, list[Any]]:
         """The program `make(graph)` and the inputs to run it on; `spec` names the transformation in the cache."""
         builder = self.builder
-        inputs = [*self.given, *[x for _, x in builder.captured]]
+        inputs = self.inputs()
         if innermost(inputs) is not None:
             program = self._transformed(spec, make)
         elif FRESH.on:
@@ -125,7 +135,7 @@ class Reading:
             program, varying = entry.program(self, make)
             if varying:
                 scalars = builder.scalars
-                inputs += [builder.aval(scalars[k][0]).dtype.type(scalars[k][1]) for k in varying]
+                inputs += [run_time(scalars[k][1], builder.aval(scalars[k][0])) for k in varying]
         builder.close()
         return program, inputs
 
@@ -196,5 +206,5 @@ def _explain(error: TypeError | ValueError) -> None:
         step = step.tb_next
     raise ConversionError(
         "a jax.numpy or NumPy function was handed a gradlab tracer, which it cannot read. Import gradlab.numpy in "
-        f"place of jax.numpy in the function being differentiated.\n  at {line}\n  ({error})"
-    ) from error
+        f"place of jax.numpy in the function being differentiated. It said: {error}"
+    ).at(line) from error

@@ -14,10 +14,9 @@ from ..control.call import checkpoint_call
 from ..control.custom import DEEP, SELF, Rules, custom_call
 from ..ir.errors import ArgumentError, DTypeError, ShapeError, StructureError
 from ..ir.graph import Aval, Graph, Var
-from ..ops.elementwise import stop_gradient as stop_gradient_op
+from ..ops.convert import stop_gradient as stop_gradient_op
 from ..trace.avals import aval_of
-from ..trace.builder import AMBIENT
-from ..trace.stage import innermost
+from ..trace.builder import AMBIENT, innermost
 from ..trace.tracer import Tracer
 from .arguments import name_of, tree_flatten, tree_structure, tree_unflatten
 from .calling import Reading
@@ -40,7 +39,6 @@ def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int |
     **Returns:** a function of the same arguments, equal to `fun`.
     """
     static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    # Python scalars, strings and static arguments stay what they are; arrays and tracers become operands.
     native = jax.checkpoint(fun, prevent_cse=prevent_cse, static_argnums=static)
 
     @wraps(fun)
@@ -58,13 +56,12 @@ def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int |
         def call(*args, **kwargs):
             return fun(*(held.get(i, a) for i, a in enumerate(args)), **kwargs)
 
+        # Python scalars, strings and static arguments stay what they are; arrays and tracers become operands.
         reading, tree = read_arrays(
             update_wrapper(call, fun), shown, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), True
         )
-        graph = reading.graph()
-        inputs = [*reading.given, *[x for _, x in reading.builder.captured]]
-        reading.builder.close()
-        return tree_unflatten(tree, checkpoint_call(graph, inputs, False))
+        graph, inputs = reading.end()
+        return tree_unflatten(tree, checkpoint_call(graph, inputs))
 
     return checkpointed
 
@@ -217,13 +214,8 @@ class CustomDerivative:
             result = jvp(*static, rebuilt(new[:n]), rebuilt(new[n:]))
             if not isinstance(result, tuple | list) or len(result) != 2:
                 raise StructureError(f"{of} must return (out, out_tangent), got {result!r}.")
-            for what, tree in (("out", result[0]), ("out_tangent", result[1])):
-                _require(
-                    tree_structure(tree) == out_tree,
-                    f"{of} returned {what} with the structure",
-                    tree_structure(tree),
-                    out_tree,
-                )
+            for what, tree in zip(("out", "out_tangent"), result, strict=True):
+                _require_structure(tree_structure(tree), out_tree, f"{of} returned {what}")
             return tuple(result)
 
         graph, _, avals, caps = _graph_of(call, None, [*in_avals, *in_avals], jvp)
@@ -243,9 +235,7 @@ class CustomDerivative:
             if not isinstance(result, tuple) or len(result) != 2:
                 raise StructureError(f"{of} must return (out, residuals), got {result!r}.")
             out, kept = result
-            _require(
-                tree_structure(out) == out_tree, f"{of} returned out with the structure", tree_structure(out), out_tree
-            )
+            _require_structure(tree_structure(out), out_tree, f"{of} returned out")
             leaves, residual["tree"] = tree_flatten(kept)
             residual["leaves"] = leaves
             residual["arrays"] = [k for k, leaf in enumerate(leaves) if type(leaf) is Tracer]
@@ -280,7 +270,8 @@ class CustomDerivative:
                 leaves += [None] * tree.num_leaves
                 continue
             found, got = tree_flatten(ct, is_leaf=lambda leaf: leaf is None)
-            _require(len(found) == tree.num_leaves, f"{of} returned a cotangent with the structure", got, tree)
+            if len(found) != tree.num_leaves:
+                _require_structure(got, tree, f"{of} returned a cotangent")
             leaves += found
         result = []
         for k, aval in zip(chosen, in_avals, strict=True):
@@ -312,12 +303,10 @@ def _graph_of(
     call: Callable, given: list[Any] | None, avals: Any, fun: Callable
 ) -> tuple[Graph, Any, list[Aval], list[Any]]:
     """`call` on tracers as a closed graph: the graph, its result's tree and avals, and what it captured."""
-    reading = Reading(call, given or [], avals, concrete=given is not None)
+    reading = Reading(call, given or (), avals, concrete=given is not None)
     tree, out_avals, _ = take_results(reading, reading.result, None, False, fun)
-    graph = reading.graph()
-    captured = [x for _, x in reading.builder.captured]
-    reading.builder.close()
-    return graph, tree, out_avals, captured
+    graph, inputs = reading.end()
+    return graph, tree, out_avals, inputs[len(reading.given) :]
 
 
 def _widened(graph: Graph | None, own: Sequence[Any], captured: Sequence[Any]) -> Graph | None:
@@ -339,9 +328,9 @@ def _identity(x: Any) -> Any:
     return type(x), x
 
 
-def _require(fits: bool, what: str, got: Any, wanted: Any) -> None:
-    if not fits:
-        raise StructureError(f"{what} {got}, but {wanted} was needed.")
+def _require_structure(got: Any, wanted: Any, what: str) -> None:
+    if got != wanted:
+        raise StructureError(f"{what} with the structure {got}, but {wanted} was needed.")
 
 
 def _require_aval(got: Aval, wanted: Aval, of: str) -> None:

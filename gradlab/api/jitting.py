@@ -11,14 +11,14 @@ import numpy as np
 
 from ..ir.errors import StructureError
 from ..lower.compile import Executable
-from ..lower.finish import finish
+from ..passes.pipeline import tidy
 from ..trace.avals import is_jax_tracer
-from ..trace.stage import inline, innermost
+from ..trace.builder import innermost
+from ..trace.stage import inline
 from ..trace.tracer import Tracer
 from .arguments import call_names, name_of, tree_flatten, tree_unflatten
 from .calling import Reading
 from .derivatives import take_results
-from .programs import plain
 
 _ARRAYS = (jax.Array, np.ndarray, Tracer)  # static arguments are hashable, so a NumPy array is none
 
@@ -43,15 +43,14 @@ def jit(fun: Callable, **options: Any) -> Callable:
     def read(*args, **kwargs):
         # Static arguments arrive as they are, everything else as an array or a tracer.
         reading, out_tree = read_arrays(fun, args, kwargs, lambda leaf: isinstance(leaf, _ARRAYS), False)
-        graph = plain(reading.graph()).graph
-        inputs = [*reading.given, *[x for _, x in reading.builder.captured]]
-        reading.builder.close()
+        graph, inputs = reading.end()
+        graph = tidy(graph)
         builder = innermost(inputs)
         if builder is not None:
             if any(is_jax_tracer(x) for x in reading.given):
                 raise _ClosesOverTracer
             return tree_unflatten(out_tree, [builder.operand(out, None) for out in inline(graph, builder, inputs)])
-        return tree_unflatten(out_tree, Executable(finish(graph), name_of(fun)).traced(inputs))
+        return tree_unflatten(out_tree, Executable(graph, name_of(fun)).traced(inputs))
 
     compiled = jax.jit(read, **options)
 

@@ -34,11 +34,9 @@ def stage(fun: Callable) -> Callable[..., Graph]:
         kept, FRESH.on = FRESH.on, True
         try:
             reading, _ = read_arrays(fun, args, kwargs, _is_input, concrete=True)
-            graph = reading.graph()
-            reading.builder.close()
+            return reading.end()[0]
         finally:
             FRESH.on = kept
-        return graph
 
     return staged
 
@@ -46,7 +44,7 @@ def stage(fun: Callable) -> Callable[..., Graph]:
 def source(fun: Callable) -> Callable[..., str]:
     """A function of the same arguments that returns the jax.numpy source of `fun`: the very text that is compiled.
 
-    The text is a module that needs only jax; its function takes the arrays among the arguments, flattened in order
+    The text is a module that needs only jax and numpy; its function takes the arrays among the arguments, flattened in order
     (then the arrays `fun` closes over), and returns a tuple of the arrays of the result.
     **Raises:** as `stage`.
     """

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..ir.graph import Aval, Graph, chained
 from ..lower.compile import Executable
-from ..lower.finish import finish
 from ..ops.contract import eye
 from ..ops.families import fill, reshape_p, zeros_like
 from ..passes.pipeline import tidy
@@ -41,7 +40,8 @@ class Program:
 
     @cached_property
     def executable(self) -> Executable:
-        return Executable(finish(self.graph))
+        """The graph compiled, on first use."""
+        return Executable(self.graph)
 
 
 def _padded(active: Sequence[bool], graph: Graph) -> list[bool]:
@@ -59,11 +59,6 @@ def _linearized(graph: Graph, active: Sequence[bool], outputs: Sequence[bool]) -
     on = [o for o, a in zip(outputs, lin.out_active, strict=True) if a]
     out_active = tuple(a and o for a, o in zip(lin.out_active, outputs, strict=True))
     return Linearized(lin.primal, _restricted(lin.linear, on), out_active, lin.n_residuals)
-
-
-def plain(graph: Graph) -> Program:
-    """The function itself, tidied."""
-    return Program(tidy(graph))
 
 
 def value_and_grad_program(graph: Graph, active: Sequence[bool], want_value: bool, zeros: bool) -> Program:

@@ -200,7 +200,7 @@ def _linear_expand(xs, *, jvp, bwd, counts, name):
     except MissingRuleError as error:
         raise MissingRuleError(
             f"{name} has only a custom vjp, so its forward mode is the transpose of its backward rule; that rule is "
-            f"not linear in the cotangent ({error.args[0]}) Give {name} a jvp rule too (defjvp), or use reverse mode."
+            f"not linear in the cotangent ({error.message}) Give {name} a jvp rule too (defjvp), or use reverse mode."
         ).at(error.line) from None
     got = iter(inline(forward, builder, [*residuals, *captured, *tangents]))
     cts = bwd.inputs[counts[1] : counts[1] + n_outs]

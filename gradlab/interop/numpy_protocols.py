@@ -9,19 +9,16 @@ import numpy as np
 
 from .. import numpy as gnp
 from ..ir.errors import ConversionError
-from ..ir.where import here
 from ..trace.tracer import Tracer
 
 _NAMESPACES = {"numpy": gnp, "numpy.linalg": gnp.linalg}
 
 
 def _refusal(name: str, why: str) -> ConversionError:
-    where = here()
-    error = ConversionError(
+    return ConversionError(
         f"{name} was handed a tracer, and {why}. Write the computation with functions of gradlab.numpy, "
         "or keep it outside the function that is differentiated."
     )
-    return error.at(str(where) if where else None)  # type: ignore[return-value]
 
 
 def _ours(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from .graph import Atom, Graph, Lit, Var
 def check(graph: Graph) -> Graph:
     """The same graph, proven well formed.
 
-    **Raises:** `InvalidGraphError` naming the equation.
+    **Raises:** `InvalidGraphError` naming the equation, also of the programs that equations carry.
     """
     defined: set[Var] = set()
 
@@ -37,15 +37,8 @@ def check(graph: Graph) -> Graph:
             raise InvalidGraphError(f"{by} is typed {said}, infer says {tuple(found)}")
         for v in eqn.outputs:
             define(v, by)
-        for name in eqn.prim.graphs:
-            for inner in _graphs(eqn.params[name]):
-                check(inner)
+        for _, inner in eqn.graphs:
+            check(inner)
     for a in graph.outputs:
         use(a, "the output list")
     return graph
-
-
-def _graphs(value: object) -> tuple[Graph, ...]:
-    if isinstance(value, Graph):
-        return (value,)
-    return tuple(g for g in value if isinstance(g, Graph)) if isinstance(value, tuple) else ()

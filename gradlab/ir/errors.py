@@ -5,26 +5,33 @@ A message says what was needed, what came, and what to write instead; the user's
 
 from __future__ import annotations
 
-from .where import here
+from typing import Self
+
+from .where import Where, here
 
 
 class GradlabError(Exception):
-    """The root of every error raised on a user's mistake. It names the user's line that was running."""
+    """The root of every error raised on a user's mistake. Its text ends with the user's line that was running."""
 
     def __init__(self, message: str = ""):
         super().__init__(message)
         self._running = here()
         self.line: str | None = None
 
-    def at(self, line: str | None) -> GradlabError:
+    def at(self, line: Where | str | None) -> Self:
         """The same error, naming the line where the program at fault was written: the first one given holds."""
-        self.line = self.line or line
+        if self.line is None and line is not None:
+            self.line = str(line)
         return self
 
+    @property
+    def message(self) -> str:
+        """The text without the line."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        message = super().__str__()
         line = self.line or self._running
-        return message if line is None or "\n  at " in message else f"{message}\n  at {line}"
+        return self.message if line is None else f"{self.message}\n  at {line}"
 
 
 class ShapeError(GradlabError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 
@@ -40,9 +40,11 @@ class Aval(NamedTuple):
         return math.prod(self.shape)
 
     def reshaped(self, shape: Iterable[int]) -> Aval:
+        """The same dtype and weakness in another shape."""
         return Aval(tuple(shape), self.dtype, self.weak)
 
     def retyped(self, dtype: Any, weak: bool = False) -> Aval:
+        """The same shape in another dtype, not weak unless said."""
         return Aval(self.shape, np.dtype(dtype), weak)
 
     def __str__(self) -> str:
@@ -54,51 +56,48 @@ def is_inexact(dtype: np.dtype) -> bool:
     return dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name)
 
 
-class Var:
+class Typed:
+    """What stands for an array: its `aval`, and what that says of it."""
+
+    __slots__ = ("aval",)
+    aval: Aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.aval.shape)
+
+
+@final
+class Var(Typed):
     """A name for one value of a graph; compared by identity. `name` is a hint for printing."""
 
-    __slots__ = ("aval", "name")
+    __slots__ = ("name",)
 
     def __init__(self, aval: Aval, name: str | None = None):
         self.aval = aval
         self.name = name
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.aval.shape)
-
     def __repr__(self) -> str:
         return f"Var({self.name or '_'}: {self.aval})"
 
 
-class Lit:
+@final
+class Lit(Typed):
     """A scalar constant, standing for an array of that one number: its `aval` may have any shape."""
 
-    __slots__ = ("aval", "value")
+    __slots__ = ("value",)
 
     def __init__(self, value: bool | int | float | complex, aval: Aval):
         self.value = value
         self.aval = aval
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.aval.shape)
 
     def __repr__(self) -> str:
         return f"Lit({self.value}: {self.aval})"
@@ -122,6 +121,15 @@ class Eqn(NamedTuple):
     outputs: tuple[Var, ...]
     params: dict[str, Any]
     where: Where | None = None
+
+    @property
+    def graphs(self) -> list[tuple[str, Graph]]:
+        """The programs the equation carries, each with the name of its parameter."""
+        found = []
+        for name in self.prim.graphs:
+            value = self.params[name]
+            found += [(name, g) for g in (value if isinstance(value, tuple) else (value,)) if isinstance(g, Graph)]
+        return found
 
 
 class Graph:
@@ -149,6 +157,7 @@ class Graph:
 
     @property
     def key(self) -> tuple:
+        """The program without names and lines: inputs' types, equations by number, outputs. Made once."""
         if self._key is None:
             number: dict[Var, int] = {}
             for v in self.inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .graph import Atom, Graph, Lit, Var, short_dtype
 
 
-def _names():
+def _names() -> Iterator[str]:
     """a, b, ..., z, aa, ab, ..."""
     n = 0
     while True:
@@ -53,15 +54,9 @@ def _block(graph: Graph, lines: bool) -> list[str]:
         plain = {k: v for k, v in eqn.params.items() if k not in eqn.prim.graphs}
         params = f"[{' '.join(f'{k}={_param(v)}' for k, v in plain.items())}]" if plain else ""
         outs = " ".join(define(v) for v in eqn.outputs)
-        if eqn.prim.graphs:
-            block: list[str] = []
-            for key in eqn.prim.graphs:
-                inner = eqn.params[key]
-                for g in inner if isinstance(inner, tuple) else (inner,):
-                    if isinstance(g, Graph):
-                        body = _block(g, lines)
-                        block += [f"      {key} = {body[0]}", *(f"      {row}" for row in body[1:])]
-            nested[len(rows)] = block
+        for key, inner in eqn.graphs:
+            first, *rest = _block(inner, lines)
+            nested.setdefault(len(rows), []).extend([f"      {key} = {first}", *(f"      {row}" for row in rest)])
         rows.append((f"  {outs} = {eqn.prim.name}{params} {operands}".rstrip(), str(eqn.where or "") if lines else ""))
     width = max((len(text) for text, where in rows if where), default=0)
     out = [head]

@@ -55,8 +55,10 @@ class Primitive:
     result when each operand is filled with one number (NumPy scalars of the right dtype), or None if there is none.
     `call(*texts, **params)` is the same as `emit` in the words of jax.lax, which JAX reads in half the time: how a long
     program is written. Its operands do not broadcast, but a literal may still be one number.
-    A primitive that carries programs names the parameters that hold them in `graphs`, and has two more rules:
-    `split(xs, unknown, **params)` and `expand(xs, **params) -> outs`, its meaning in simpler equations.
+    A primitive that carries programs names the parameters that hold them in `graphs`, and has one more rule,
+    `expand(xs, **params) -> outs`: its meaning in simpler equations. It may have another,
+    `split(eqn, unknown) -> (equations, equations)`: what can be computed before the unknown operands are there, and
+    what waits for them. Without it all of the equation waits.
     """
 
     name: str

@@ -16,21 +16,23 @@ from jax import lax
 
 from ..ir.graph import Graph
 from .emit import emit, function_name
+from .finish import finish
 
 _serial = itertools.count()
 
 
 class Executable:
-    """A graph, its source, the Python function made of it (`fn`), and that function under `jax.jit` (`jitted`)."""
+    """A graph with its calls expanded, its source (`text`), the Python function made of that (`fn`), and `jitted`."""
 
     def __init__(self, graph: Graph, name: str = "f"):
-        self.graph = graph
+        self.graph = finish(graph)
         self.name = function_name(name)
-        self.text = emit(graph, self.name)
+        self.text = emit(self.graph, self.name)
         self.fn = load(self.text, self.name)
 
     @cached_property
     def jitted(self) -> Callable[..., tuple]:
+        """`fn` under `jax.jit`."""
         STATS["compiles"] += 1
         return jax.jit(self.fn)
 
@@ -40,7 +42,7 @@ class Executable:
 
 
 def load(text: str, name: str) -> Callable[..., tuple]:
-    """The function `name` that the source text defines, with only jax in reach."""
+    """The function `name` that the source text defines, with only jax and numpy in reach."""
     scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "lax": lax, "np": np}
     exec(compile(text, f"<gradlab {next(_serial)}>", "exec"), scope)
     return scope[name]
@@ -56,7 +58,7 @@ class CacheInfo(NamedTuple):
     maxsize: int
 
 
-STATS = {"compiles": 0}  # guarded by the GIL: only ever incremented, and read for display
+STATS = {"compiles": 0}  # for display: two threads that count at once may lose one
 
 
 class LRU:
@@ -80,6 +82,7 @@ class LRU:
             return found
 
     def put(self, key: Hashable, value: Any) -> Any:
+        """Keep `value` for `key`, and return it."""
         with self._lock:
             self._held[key] = value
             while len(self._held) > self.maxsize:
@@ -87,6 +90,7 @@ class LRU:
         return value
 
     def clear(self) -> None:
+        """Forget everything, the counts too."""
         with self._lock:
             self._held.clear()
             self.hits = self.misses = 0

@@ -130,7 +130,7 @@ class _Writer:
         return lines
 
     def _return(self, outputs: Sequence[Atom]) -> str:
-        outs = [full_text(a) if type(a) is Lit else self.local[a] for a in outputs]  # type: ignore[index]
+        outs = [full_text(a) if type(a) is Lit else self.local[a] for a in outputs]
         return f"    return ({', '.join(outs)}{',' if len(outs) == 1 else ''})"
 
     def _expression(self, eqn: Eqn) -> str:
@@ -146,13 +146,13 @@ class _Writer:
                 text = f"jnp.broadcast_to({self.local[b]}, {a.shape})" if stretch else self.local[b]
                 texts.append(Text(text, a.aval))
             elif not prim.scalars or (k == 0 and not has_array):
-                texts.append(full_text(b))  # type: ignore[arg-type]
+                texts.append(full_text(b))
             elif calls:
-                texts.append(Text(strict_text(b), a.aval, is_number=True))  # type: ignore[arg-type]
-            elif _has_partner(b, eqn.inputs, implicit):  # type: ignore[arg-type]
-                texts.append(Text(number_text(b), a.aval, is_number=True))  # type: ignore[arg-type]
+                texts.append(Text(strict_text(b), a.aval, is_number=True))
+            elif _has_partner(b, eqn.inputs, implicit):
+                texts.append(Text(number_text(b), a.aval, is_number=True))
             else:
-                texts.append(Text(typed_text(b), a.aval, is_number=True))  # type: ignore[arg-type]
+                texts.append(Text(typed_text(b), a.aval, is_number=True))
         return prim.call(*texts, **eqn.params) if calls and prim.call else prim.emit(*texts, **eqn.params)
 
 
@@ -186,7 +186,7 @@ def _implicit_broadcasts(graph: Graph) -> dict[Var, Atom]:
     if not from_:
         return {}
     for a in graph.outputs:
-        from_.pop(a, None)  # type: ignore[arg-type]
+        from_.pop(a, None)
     for eqn in graph.eqns:
         stretched = [a for a in eqn.inputs if type(a) is Var and a in from_]
         if not stretched:

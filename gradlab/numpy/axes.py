@@ -9,20 +9,13 @@ from typing import Any
 
 from ..ir.errors import ShapeError
 from ..ir.graph import Aval
-from ..ir.where import here
-
-
-def fail(message: str) -> ShapeError:
-    """The error with the user's line."""
-    where = here()
-    return ShapeError(message).at(str(where) if where else None)  # type: ignore[return-value]
 
 
 def one(axis: Any, ndim: int, name: str = "axis") -> int:
     """One axis within 0..ndim-1; negative ones count from the end."""
     axis = operator.index(axis)
     if not -ndim <= axis < ndim:
-        raise fail(f"{name}={axis} is out of bounds for an array of {ndim} dimensions: use {-ndim}..{ndim - 1}.")
+        raise ShapeError(f"{name}={axis} is out of bounds for an array of {ndim} dimensions: use {-ndim}..{ndim - 1}.")
     return axis % ndim
 
 
@@ -33,7 +26,7 @@ def several(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
     if isinstance(axis, tuple | list):
         axes = tuple(one(a, ndim, name) for a in axis)
         if len(set(axes)) != len(axes):
-            raise fail(f"{name}={tuple(axis)} names an axis twice.")
+            raise ShapeError(f"{name}={tuple(axis)} names an axis twice.")
         return axes
     return (one(axis, ndim, name),)
 
@@ -43,7 +36,7 @@ def shape_of(shape: Any) -> tuple[int, ...]:
     sizes = shape if isinstance(shape, tuple | list) else (shape,)
     out = tuple(operator.index(n) for n in sizes)
     if any(n < 0 for n in out):
-        raise fail(f"sizes in a shape must not be negative, got {out}.")
+        raise ShapeError(f"sizes in a shape must not be negative, got {out}.")
     return out
 
 
@@ -55,7 +48,7 @@ def resolved(shape: Sequence[Any], aval: Aval) -> tuple[int, ...]:
         if known and aval.size % known == 0:
             sizes[sizes.index(-1)] = aval.size // known
     if min(sizes, default=0) < 0 or math.prod(sizes) != aval.size:
-        raise fail(
+        raise ShapeError(
             f"reshape of {aval} ({aval.size} elements) to {tuple(shape)} does not fit. "
             "The sizes must multiply to the number of elements; at most one may be -1."
         )

@@ -6,6 +6,8 @@ import math
 import operator
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..ir.graph import Aval, is_inexact
@@ -225,5 +227,7 @@ def lower_mask(rows: int, columns: int, k: int = 0) -> Tracer:
 
 @public("tri")
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
-    """`jax.numpy.tri`, recorded inside a trace; of float32 unless told otherwise, as there."""
-    return retype(lower_mask(N, N if M is None else M, k), canonical_dtype("float32" if dtype is None else dtype))
+    """`jax.numpy.tri`, recorded inside a trace."""
+    # Its default dtype is not that of other functions in every version of JAX.
+    default = jax.eval_shape(lambda: jnp.tri(1)).dtype
+    return retype(lower_mask(N, N if M is None else M, k), canonical_dtype(default if dtype is None else dtype))

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import opt_einsum
 from opt_einsum.parser import parse_einsum_input
 
+from ..ir.errors import ShapeError
 from ..ops import reduce, shape
 from ..ops.contract import dot_general
 from ..trace.avals import canonical_dtype
-from . import axes as ax
 from .dispatch import public
 from .indexing import gathered
 from .manipulation import permuted
@@ -28,7 +28,7 @@ def einsum(subscripts: Any, /, *arrays: Any, out: None = None, optimize: Any = "
     """`jax.numpy.einsum`, on tracers too, with subscripts as text or as interleaved lists."""
     text, arrays = _text(subscripts, arrays)
     if not arrays:
-        raise ax.fail("einsum needs at least one array.")
+        raise ShapeError("einsum needs at least one array.")
     if isinstance(optimize, bool):
         optimize = "optimal" if optimize else _left_to_right(len(arrays))
     shapes = [aval_of(a).shape for a in arrays]
@@ -39,7 +39,7 @@ def einsum(subscripts: Any, /, *arrays: Any, out: None = None, optimize: Any = "
         path, _ = opt_einsum.contract_path(f"{inputs}->{target}", *shapes, shapes=True, optimize=optimize)
     except ValueError as error:
         got = ", ".join(str(aval_of(a)) for a in arrays)
-        raise ax.fail(f"einsum({text!r}) does not fit its arrays {got}: {error}") from None
+        raise ShapeError(f"einsum({text!r}) does not fit its arrays {got}: {error}") from None
     sizes: dict[str, int] = {}
     for term, dims in zip(terms, shapes, strict=True):
         for name, n in zip(term, dims, strict=True):

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..ir.errors import ConcretizationError, DTypeError, IndexingError
 from ..ir.graph import Aval
-from ..ir.where import here
 from ..ops import index as index_ops
 from ..ops import shape as ops
 from ..ops.arith import add
@@ -38,11 +37,6 @@ class Plan(NamedTuple):
     arrays: tuple[Any, ...]
 
 
-def fail(message: str, kind: type = IndexingError) -> Exception:
-    where = here()
-    return kind(message).at(str(where) if where else None)
-
-
 def read(index: Any, x: Aval) -> Plan:
     """The plan of `x[index]`, checked against x's shape."""
     items = _expanded(index, x)
@@ -58,7 +52,7 @@ def read(index: Any, x: Aval) -> Plan:
             slices.append(_slice(item, n))
         elif isinstance(item, int):
             if not -n <= item < n:
-                raise fail(f"index {item} is out of bounds for axis {axis} of {x}, which has size {n}.")
+                raise IndexingError(f"index {item} is out of bounds for axis {axis} of {x}, which has size {n}.")
             slices.append((item % n, item % n + 1, 1))
             dropped.append(out)
         else:
@@ -92,7 +86,7 @@ def _agreed(arrays: dict[int, Any]) -> tuple[Any, ...]:
             shape = np.broadcast_shapes(*(a.shape for a in xs))
         except ValueError:
             shapes = ", ".join(str(a.shape) for a in xs)
-            raise fail(f"index arrays must broadcast together, got shapes {shapes}.") from None
+            raise IndexingError(f"index arrays must broadcast together, got shapes {shapes}.") from None
         return tuple(np.ascontiguousarray(np.broadcast_to(a, shape)) for a in xs)
     shape = np.broadcast_shapes(*(a.shape for a in xs))
     dtypes = {a.dtype for a in xs if type(a) is Tracer}
@@ -112,10 +106,10 @@ def _expanded(index: Any, x: Aval) -> list[Any]:
         items += _one(item)
     taken = sum(item is not None and item is not Ellipsis for item in items)
     if taken > x.ndim:
-        raise fail(f"too many indices: {x} has {x.ndim} axes, {taken} were indexed.")
+        raise IndexingError(f"too many indices: {x} has {x.ndim} axes, {taken} were indexed.")
     dots = [i for i, item in enumerate(items) if item is Ellipsis]
     if len(dots) > 1:
-        raise fail("an index can have only one ellipsis (...).")
+        raise IndexingError("an index can have only one ellipsis (...).")
     at = dots[0] if dots else len(items)
     _check_masks(items, x, at)
     return [*items[:at], *[slice(None)] * (x.ndim - taken), *items[at + 1 :]]
@@ -133,7 +127,9 @@ def _one(item: Any) -> list[Any]:
     if item is None or item is Ellipsis or isinstance(item, slice):
         return [item]
     if isinstance(item, bool | np.bool_):
-        raise fail("a single True or False is no index here; use jax.numpy.where or an axis made with None.")
+        raise IndexingError(
+            "a single True or False is no index here; use gradlab.numpy.where or an axis made with None."
+        )
     if isinstance(item, int | np.integer):
         return [int(item)]
     if isinstance(item, list | tuple):
@@ -142,10 +138,9 @@ def _one(item: Any) -> list[Any]:
         if item.dtype.kind == "b":
             return _mask(item)
         if item.dtype.kind not in "iu":
-            raise fail(
+            raise DTypeError(
                 f"indices are integers, slices, None, ... or boolean masks; got an array {aval_of(item)}. "
-                "Convert it with .astype(int).",
-                DTypeError,
+                "Convert it with .astype(int)."
             )
         if type(item) is not Tracer and not is_jax_tracer(item):
             item = np.asarray(item)
@@ -154,10 +149,9 @@ def _one(item: Any) -> list[Any]:
     try:
         return [operator.index(item)]
     except TypeError:
-        raise fail(
+        raise DTypeError(
             f"{item!r} of type {type(item).__name__} is no index. Index with integers, slices, ..., None, or arrays of "
-            "integers or booleans.",
-            DTypeError,
+            "integers or booleans."
         ) from None
 
 
@@ -166,10 +160,9 @@ def _mask(item: Any) -> list[Any]:
         try:
             item = item.value("a boolean mask") if type(item) is Tracer else np.asarray(item)
         except (ConcretizationError, jax.errors.TracerArrayConversionError):
-            raise fail(
+            raise ConcretizationError(
                 f"the size of x[mask] depends on the values of the mask {aval_of(item)}, which are not known here. "
-                "Use gradlab.numpy.where(mask, x, 0) and sum, or x[indices] with indices of a fixed size.",
-                ConcretizationError,
+                "Use gradlab.numpy.where(mask, x, 0) and sum, or x[indices] with indices of a fixed size."
             ) from None
     item = np.asarray(item)
     return [_Masked(p, item.shape, i) for i, p in enumerate(np.nonzero(item))]
@@ -184,7 +177,9 @@ def _check_masks(items: list[Any], x: Aval, dots: int) -> None:
             continue
         if isinstance(item, _Masked):
             if item.shape[item.axis] != x.shape[axis]:
-                raise fail(f"a mask of shape {item.shape} does not fit {x}: axis {axis} has size {x.shape[axis]}.")
+                raise ConcretizationError(
+                    f"a mask of shape {item.shape} does not fit {x}: axis {axis} has size {x.shape[axis]}."
+                )
             items[k] = item.positions
         axis += item is not None
 
@@ -193,10 +188,9 @@ def _slice(item: slice, n: int) -> tuple[int, int, int]:
     try:
         start, stop, step = item.indices(n)
     except ConcretizationError:
-        raise fail(
+        raise IndexingError(
             "the bounds of a slice must be known while the function is read, for they decide a shape. "
-            "For a window of fixed size at a traced place, use gradlab.lax.dynamic_slice or x[start + arange(size)].",
-            ConcretizationError,
+            "For a window of fixed size at a traced place, index with x[start + gradlab.numpy.arange(size)]."
         ) from None
     return start, max(start, stop) if step > 0 else min(start, stop), step
 
@@ -206,7 +200,7 @@ def positions(item: Any, n: int, axis: int, x: Aval) -> Any:
     if isinstance(item, np.ndarray):
         if item.size and not (-n <= item.min() and item.max() < n):
             worst = int(item.min()) if item.min() < -n else int(item.max())
-            raise fail(f"index {worst} is out of bounds for axis {axis} of {x}, which has size {n}.")
+            raise IndexingError(f"index {worst} is out of bounds for axis {axis} of {x}, which has size {n}.")
         return np.where(item < 0, item + n, item)
     item = lift(item)
     if item.dtype.kind == "u":
@@ -262,7 +256,7 @@ def gathered(x: Any, arrays: Sequence[Any], at: Sequence[int], mode: str) -> Any
     """x indexed by arrays on the axes `at`; where these are no neighbours the arrays' axes come first."""
     x, at = _neighbours(x, at)
     if arrays[0].size and any(x.shape[a] == 0 for a in at):
-        raise fail(f"nothing to index: {x.aval} is empty along an axis of {tuple(at)}.")
+        raise IndexingError(f"nothing to index: {x.aval} is empty along an axis of {tuple(at)}.")
     return index_ops.gather(x, *(home(x, *arrays).operand(a, None) for a in arrays), axes=tuple(at), mode=mode)
 
 

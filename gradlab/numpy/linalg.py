@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..ir.errors import MissingRuleError
+from ..ir.errors import MissingRuleError, ShapeError
 from ..ops import arith, convert, reduce
 from ..ops import shape as shape_ops
 from ..ops.families import kind
@@ -37,7 +37,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if len(axes) == 1:
         return _kept(_vector_norm(x, ord, axes), x, axes, keepdims)
     if len(axes) != 2:
-        raise ax.fail(f"norm is of a vector (one axis) or a matrix (two), got {x.aval} with axis={axis}.")
+        raise ShapeError(f"norm is of a vector (one axis) or a matrix (two), got {x.aval} with axis={axis}.")
     return _kept(_matrix_norm(x, ord, axes), x, axes, keepdims)
 
 
@@ -87,7 +87,7 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     (x,) = promote(lift(x), inexact=True)
     axes = ax.several(axis, x.ndim)
     if len(axes) != 1 and ord not in (2, 1, 0, math.inf, -math.inf):
-        raise ax.fail(
+        raise ShapeError(
             "vector_norm over several axes knows the orders 0, 1, 2, inf and -inf; reshape to one axis first."
         )
     return _kept(_vector_norm(x, ord, axes), x, axes, keepdims)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.errors import ShapeError
 from ..ir.graph import Lit
 from ..ops import shape as ops
 from . import axes as ax
@@ -38,7 +39,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
     ndim = a.ndim
     order = tuple(range(ndim))[::-1] if axes is None else ax.several(axes, ndim, "axes")
     if len(order) != ndim:
-        raise ax.fail(f"transpose of {a.aval} needs all of its {ndim} axes, got axes={axes}.")
+        raise ShapeError(f"transpose of {a.aval} needs all of its {ndim} axes, got axes={axes}.")
     return permuted(a, order)
 
 
@@ -73,7 +74,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     start = ax.several(source, a.ndim, "source")
     end = ax.several(destination, a.ndim, "destination")
     if len(start) != len(end):
-        raise ax.fail(f"moveaxis needs as many sources as destinations, got {source} and {destination}.")
+        raise ShapeError(f"moveaxis needs as many sources as destinations, got {source} and {destination}.")
     order = [i for i in range(a.ndim) if i not in start]
     for to, i in sorted(zip(end, start, strict=True)):
         order.insert(to, i)
@@ -106,7 +107,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     a = lift(a)
     gone = tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else ax.several(axis, a.ndim)
     if any(a.shape[i] != 1 for i in gone):
-        raise ax.fail(f"squeeze of {a.aval} at axis={axis}: only axes of length 1 can be dropped.")
+        raise ShapeError(f"squeeze of {a.aval} at axis={axis}: only axes of length 1 can be dropped.")
     return ops.reshape(a, tuple(n for i, n in enumerate(a.shape) if i not in gone)) if gone else a
 
 
@@ -130,7 +131,7 @@ def _alike(arrays: Any) -> list[Any]:
     """The arrays as tracers of one dtype."""
     arrays = list(arrays)
     if not arrays:
-        raise ax.fail("at least one array is needed to join.")
+        raise ShapeError("at least one array is needed to join.")
     dtype, weak = result_dtype([aval_of(a) for a in arrays])
     at = home(*arrays)
     return [retype(at.operand(a, None), dtype, weak and aval_of(a).weak) for a in arrays]
@@ -145,12 +146,12 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
     if axis is None:
         xs, axis = [ravel(x) for x in xs], 0
     if not xs[0].ndim:
-        raise ax.fail("zero-dimensional arrays cannot be concatenated; use stack.")
+        raise ShapeError("zero-dimensional arrays cannot be concatenated; use stack.")
     axis = ax.one(axis, xs[0].ndim)
     rests = {(*x.shape[:axis], *x.shape[axis + 1 :]) for x in xs}
     if len(rests) > 1:
         got = ", ".join(str(x.shape) for x in xs)
-        raise ax.fail(f"concatenate along axis {axis} needs shapes that agree on every other axis, got {got}.")
+        raise ShapeError(f"concatenate along axis {axis} needs shapes that agree on every other axis, got {got}.")
     return ops.concatenate(xs, axis)
 
 
@@ -166,7 +167,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
     xs = list(arrays)
     shapes = {aval_of(x).shape for x in xs}
     if len(shapes) != 1:
-        raise ax.fail(f"stack needs arrays of one shape, got {', '.join(str(aval_of(x).shape) for x in xs)}.")
+        raise ShapeError(f"stack needs arrays of one shape, got {', '.join(str(aval_of(x).shape) for x in xs)}.")
     axis = ax.one(axis, len(shapes.pop()) + 1)
     return concatenate([expand_dims(home(*xs).operand(x, None), axis) for x in xs], axis, dtype)
 
@@ -247,7 +248,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     axis = ax.one(axis, ary.ndim)
     n = ary.shape[axis]
     if isinstance(indices_or_sections, int | np.integer) and n % int(indices_or_sections):
-        raise ax.fail(
+        raise ShapeError(
             f"split of axis {axis} of {ary.aval} into {indices_or_sections} parts does not divide; use array_split."
         )
     return array_split(ary, indices_or_sections, axis)
@@ -402,7 +403,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
         if kwargs:
             raise TypeError(f"pad with mode='constant' knows constant_values only, got {sorted(kwargs)}.")
         if hasattr(values, "aval") and aval_of(values).shape:
-            raise ax.fail(f"pad takes one number (or numbers known now) as constant_values, got {aval_of(values)}.")
+            raise ShapeError(f"pad takes one number (or numbers known now) as constant_values, got {aval_of(values)}.")
         if hasattr(values, "aval") or np.ndim(values) == 0:
             number = retype(home(array).operand(values, array.aval.reshaped(())), array.dtype)
             return _padded(array, number, [w[0] for w in widths], [w[1] for w in widths])

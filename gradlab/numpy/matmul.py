@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.errors import ShapeError
 from ..ops import convert, shape
 from ..ops.contract import dot_general
 from ..trace.avals import canonical_dtype
@@ -35,7 +36,7 @@ def _dot(x: Any, y: Any, contract: Any, batch: Any = ((), ()), precision: Any = 
 
 
 def _mismatch(name: str, x: Any, y: Any, m: int, n: int, remedy: str) -> Exception:
-    return ax.fail(f"{name} needs the contracted axes to match, got {x.aval} and {y.aval} ({m} != {n}). {remedy}")
+    return ShapeError(f"{name} needs the contracted axes to match, got {x.aval} and {y.aval} ({m} != {n}). {remedy}")
 
 
 @public("matmul")
@@ -43,7 +44,9 @@ def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any
     """`jax.numpy.matmul`, on tracers too."""
     x, y = operands(a, b)
     if not x.ndim or not y.ndim:
-        raise ax.fail(f"matmul (@) needs at least one axis on both sides, got {x.aval} and {y.aval}. Multiply with *.")
+        raise ShapeError(
+            f"matmul (@) needs at least one axis on both sides, got {x.aval} and {y.aval}. Multiply with *."
+        )
     kx, ky = x.ndim - 1, max(y.ndim - 2, 0)
     if x.shape[kx] != y.shape[ky]:
         raise _mismatch("matmul (@)", x, y, x.shape[kx], y.shape[ky], "Transpose one with .T, or use tensordot.")
@@ -117,13 +120,13 @@ def tensordot(a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred
     if isinstance(axes, int | np.integer):
         k = operator.index(axes)
         if k > min(x.ndim, y.ndim):
-            raise ax.fail(f"tensordot over {k} axes needs that many on both sides, got {x.aval} and {y.aval}.")
+            raise ShapeError(f"tensordot over {k} axes needs that many on both sides, got {x.aval} and {y.aval}.")
         pair = (tuple(range(x.ndim - k, x.ndim)), tuple(range(k)))
     else:
         pair = (ax.several(_tuple(axes[0]), x.ndim, "axes[0]"), ax.several(_tuple(axes[1]), y.ndim, "axes[1]"))
     sizes = [tuple(z.shape[i] for i in at) for z, at in zip((x, y), pair, strict=True)]
     if sizes[0] != sizes[1]:
-        raise ax.fail(
+        raise ShapeError(
             f"tensordot needs contracted axes of equal sizes, got {x.aval} and {y.aval}: {sizes[0]} != {sizes[1]}."
         )
     return _dot(x, y, pair, ((), ()), precision, preferred_element_type)
@@ -190,7 +193,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     x, y = operands(a, b)
     x, y = (permuted(z, _last(z.ndim, ax.one(i, z.ndim))) for z, i in ((x, axisa), (y, axisb)))
     if x.shape[-1] not in (2, 3) or y.shape[-1] not in (2, 3):
-        raise ax.fail(f"cross needs vectors of 2 or 3 components, got {x.aval} and {y.aval} along their last axes.")
+        raise ShapeError(f"cross needs vectors of 2 or 3 components, got {x.aval} and {y.aval} along their last axes.")
     (x0, x1, *x2), (y0, y1, *y2) = (tuple(z[..., i] for i in range(z.shape[-1])) for z in (x, y))
     if not x2 and not y2:
         return x0 * y1 - x1 * y0

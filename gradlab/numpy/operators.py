@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..ir.errors import ItemAssignmentError
-from ..ir.where import here
 from ..trace.tracer import Tracer
 from . import choose, dtypes, elementwise, formulas, indexing, manipulation, matmul, reductions, selection, sorting
 from .dispatch import is_operand
@@ -82,11 +81,10 @@ def _getitem(self: Tracer, index: Any) -> Tracer:
 
 
 def _setitem(self: Tracer, index: Any, value: Any) -> None:
-    where = here()
     raise ItemAssignmentError(
         f"x[i] = v would change a traced array ({self.aval}) in place, and arrays here do not change. "
         "Write x = x.at[i].set(v); for x[i] += v, x = x.at[i].add(v)."
-    ).at(str(where) if where else None)
+    )
 
 
 def _iter(self: Tracer) -> Iterator[Tracer]:

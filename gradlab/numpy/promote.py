@@ -10,13 +10,11 @@ import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError
 from ..ir.graph import Aval, Lit, is_inexact
-from ..ir.where import here
 from ..ops.convert import convert
 from ..ops.shape import broadcast
 from ..ops.weaken import weaken
 from ..trace.avals import aval_of, x64
-from ..trace.builder import AMBIENT, Builder
-from ..trace.stage import innermost
+from ..trace.builder import AMBIENT, Builder, innermost
 from ..trace.tracer import Tracer
 
 SCALARS = frozenset((bool, int, float, complex))
@@ -89,11 +87,10 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         wide = {n for n in sizes if n != 1}
         if len(wide) > 1:
             got = " and ".join(map(str, shapes))
-            where = here()
             raise ShapeError(
                 f"operands must broadcast together, got shapes {got}: sizes {' and '.join(map(str, sorted(wide)))} "
                 "meet on one axis. Axes are aligned at the right; insert one with x[:, None], or transpose an operand."
-            ).at(str(where) if where else None)
+            )
         out.append(wide.pop() if wide else 1)
     return tuple(out)
 

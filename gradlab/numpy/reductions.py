@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..ir.errors import ShapeError
 from ..ir.graph import Aval, is_inexact
 from ..ops import arith, convert, cumulative, reduce
 from ..ops import shape as shape_ops
@@ -95,7 +96,7 @@ def _extremum(name: str, op: Any, over_bools: Any, pair: Any, sign: int) -> Any:
             x = _only(x, where, _lowest(x.dtype, sign))
         empty = 0 in [x.shape[i] for i in axes]
         if empty and initial is None:
-            raise ax.fail(f"{name} of no elements does not exist: {x.aval} over axes {axes}. Give initial=.")
+            raise ShapeError(f"{name} of no elements does not exist: {x.aval} over axes {axes}. Give initial=.")
         if empty:
             shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
             found = retype(shape_ops.broadcast(lift(initial), shape=shape, axes=()), x.dtype)
@@ -144,7 +145,7 @@ def _position(name: str, op: Any) -> Any:
         else:
             at = ax.one(axis, x.ndim)
         if not x.shape[at]:
-            raise ax.fail(f"{name} of no elements does not exist: {x.aval} along axis {at}.")
+            raise ShapeError(f"{name} of no elements does not exist: {x.aval} along axis {at}.")
         found = op(x, axis=at, dtype=canonical_dtype(int))
         if not keepdims:
             return found

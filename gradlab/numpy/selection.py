@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.errors import ShapeError
 from ..ops import index as index_ops
 from ..ops import shape
 from ..ops.compare import select
@@ -52,7 +53,7 @@ def take_along_axis(
         x, axis = ravel(x), 0
     axis = ax.one(axis, x.ndim)
     if i.ndim != x.ndim:
-        raise ax.fail(f"take_along_axis needs indices with as many axes as the array, got {i.aval} for {x.aval}.")
+        raise ShapeError(f"take_along_axis needs indices with as many axes as the array, got {i.aval} for {x.aval}.")
     rest = list(
         broadcast_shapes([x.shape[:axis] + (1,) + x.shape[axis + 1 :], i.shape[:axis] + (1,) + i.shape[axis + 1 :]])
     )
@@ -86,7 +87,7 @@ def diag(v: Any, k: int = 0) -> Any:
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
-        raise ax.fail(f"diag needs a vector or a matrix, got {x.aval}. Use diagonal for more axes.")
+        raise ShapeError(f"diag needs a vector or a matrix, got {x.aval}. Use diagonal for more axes.")
     return _on_diagonal(x, k)
 
 
@@ -116,7 +117,7 @@ def _triangle(name: str, lower: bool) -> Any:
     def call(m: Any, k: int = 0) -> Any:
         x = lift(m)
         if x.ndim < 2:
-            raise ax.fail(f"{name} needs a matrix, got {x.aval}.")
+            raise ShapeError(f"{name} needs a matrix, got {x.aval}.")
         mask = stretch(lower_mask(x.shape[-2], x.shape[-1], k if lower else k - 1), x.shape)
         return select(mask, x, zeros_like(x)) if lower else select(mask, zeros_like(x), x)
 

@@ -7,13 +7,6 @@ from typing import Any
 from ..ir.graph import Aval
 from ..trace.builder import bind1
 from .arith import add, div, mul, neg, reciprocal, rsqrt, square, sub
-from .convert import complex as complex
-from .convert import conj as conj
-from .convert import convert as convert
-from .convert import convert_p as convert_p
-from .convert import imag as imag
-from .convert import real as real
-from .convert import stop_gradient as stop_gradient
 from .families import elementwise, no_derivative, require_kind, same_type
 
 

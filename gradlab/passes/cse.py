@@ -16,9 +16,9 @@ def cse(graph: Graph) -> Graph:
     def code(a: Atom):
         if type(a) is Lit:
             return (scalar_key(a.value), a.aval)
-        found = number.get(a)  # type: ignore[arg-type]
+        found = number.get(a)
         if found is None:
-            found = number[a] = len(number)  # type: ignore[index]
+            found = number[a] = len(number)
         return found
 
     def rule(eqn: Eqn, made: Mapping[Var, Eqn]):

@@ -23,7 +23,7 @@ def _fold(eqn: Eqn, made: Mapping[Var, Eqn]):
             return None
     (out,) = eqn.outputs
     with np.errstate(all="ignore"):
-        number = eqn.prim.fold(*(a.dtype.type(a.value) for a in eqn.inputs), **eqn.params)  # type: ignore[union-attr]
+        number = eqn.prim.fold(*(a.dtype.type(a.value) for a in eqn.inputs), **eqn.params)
     if number is None:
         return None
     return (Lit(out.dtype.type(number).item(), out.aval),)

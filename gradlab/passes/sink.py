@@ -73,7 +73,7 @@ class _Sinking:
         if known is None:
             self.depth += 1
             # The index is kept beside the result, so that its id stays its own.
-            known = self.known[key] = (self._picked(atom, choice), choice.index)  # type: ignore[arg-type]
+            known = self.known[key] = (self._picked(atom, choice), choice.index)
             self.depth -= 1
         return known[0]
 
@@ -120,7 +120,7 @@ def _broadcast(self: _Sinking, eqn: Eqn, choice: Choice) -> Any:
     if any(a in real for a in choice.along):
         return None
     # The index varies only where x is repeated: whole rows of x are chosen, without the axes it is repeated along.
-    rows, rest = self.value[x], [(k, to) for k, to in rest if to in real]  # type: ignore[index]
+    rows, rest = self.value[x], [(k, to) for k, to in rest if to in real]
     if len(rest) + 1 != x.ndim:
         rows = bind1(
             reshape_p,
@@ -189,7 +189,7 @@ def _dot_general(self: _Sinking, eqn: Eqn, choice: Choice) -> Any:
     if type(chosen) is Lit:
         return None
     order = (free[side][0], *contract[side])
-    rows = self.value[chosen]  # type: ignore[index]
+    rows = self.value[chosen]
     if order != tuple(range(len(order))):
         rows = bind1(permute_p, rows, order=order)
     rows = gather(rows, choice.index, axes=(0,), mode="promise_in_bounds")

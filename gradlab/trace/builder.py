@@ -17,8 +17,8 @@ import numpy as np
 from ..ir.errors import ConversionError, EscapedTracerError, GradlabError, MissingRuleError
 from ..ir.graph import Aval, Eqn, Graph, Lit, Var, scalar_key
 from ..ir.primitive import Primitive
-from ..ir.where import INTERNAL, Where, here
-from .avals import aval_of, is_jax_tracer
+from ..ir.where import INTERNAL, Where
+from .avals import aval_of, canonical_dtype, is_jax_tracer
 from .tracer import Tracer, no_value
 
 INPUT, CAPTURE, LITERAL = "input", "capture", "literal"
@@ -48,7 +48,7 @@ class Builder:
     def __init__(self, evaluate: Callable[[Graph, list], Sequence] | None = None):
         self.level = AMBIENT.stack[-1].level + 1 if AMBIENT.stack else 0
         self.rows: list[tuple] = []
-        self.wheres: list[Where | None] = []
+        self.wheres: list[tuple | None] = []  # a `Where` once somebody looks
         self.params: list[dict[str, Any]] = []
         self.origin: list[int] = []  # value number -> the row that defines it
         self.memo: dict[Any, Any] = {}
@@ -117,7 +117,7 @@ class Builder:
                 return found
             kept = x.copy()
             self.snapshots[id(x)] = kept
-            self.memo[(CAPTURE, "alive", len(self.captured))] = x
+            self.memo[(CAPTURE, "alive", len(self.captured))] = x  # so that its id stays its own
             found, x = None, kept
         if found is None:
             found = self.memo[key] = self._source(CAPTURE, aval_of(x))
@@ -213,7 +213,7 @@ class Builder:
         rows, origin = self.rows, self.origin
         number = len(rows)
         rows.append(row)
-        self.wheres.append(where)  # type: ignore[arg-type]  # a plain tuple until somebody looks
+        self.wheres.append(where)
         self.params.append(params)
         if len(out_avals) == 1:
             outs = (Tracer(out_avals[0], self, len(origin)),)
@@ -228,6 +228,7 @@ class Builder:
         return outs
 
     def aval(self, id: int) -> Aval:
+        """The type of the value of that number."""
         row = self.rows[self.origin[id]]
         if len(row) == 2:
             return row[1]
@@ -238,8 +239,7 @@ class Builder:
         try:
             out_avals = tuple(prim.infer(*avals, **params))
         except GradlabError as error:
-            where = self.where or here()
-            raise error.at(str(Where(*where)) if where else None) from None
+            raise error.at(self.where) from None
         if len(_INFERRED) > 100_000:
             _INFERRED.clear()
         _INFERRED[key] = out_avals
@@ -262,37 +262,36 @@ class Builder:
         return values[tracer.id]
 
     def _evaluate(self, tracer: Tracer, wanted_by: str) -> None:
-        wanted, needed, frontier = [tracer.id], set(), {}
+        wanted, needed, frontier = [tracer.id], set(), set()
         scalars = dict(self.scalars)
+        if tracer.id in scalars:
+            self.values[tracer.id] = np.full(tracer.shape, run_time(scalars[tracer.id], tracer.aval), tracer.dtype)
+            return
         while wanted:
             id = wanted.pop()
             if id in needed or id in frontier:
                 continue
-            if id in self.values:
-                frontier[id] = self.values[id]
-                continue
             row = self.rows[self.origin[id]]
-            if row[0] is LITERAL:
-                frontier[id] = None
+            if id in self.values or row[0] is LITERAL:
+                frontier.add(id)
             elif len(row) == 2 or self.evaluate is None:
-                where = here()
-                raise no_value(tracer.aval, wanted_by).at(str(where) if where else None)
+                raise no_value(tracer.aval, wanted_by)
             else:
                 needed.update(out.id for out in self.memo[row])
                 wanted.extend(row[1])
         # Literals come in as run-time scalars, so that a loop which asks every turn compiles once.
-        graph, known = self.slice(sorted(frontier), sorted(needed))
-        inputs = [scalars[id] if id in scalars else self.values[id] for id in known]
+        known, found = sorted(frontier), sorted(needed)
+        inputs = [run_time(scalars[id], self.aval(id)) if id in scalars else self.values[id] for id in known]
         assert self.evaluate is not None
-        self.values.update(zip(sorted(needed), self.evaluate(graph, inputs), strict=True))
+        self.values.update(zip(found, self.evaluate(self._slice(known, found), inputs), strict=True))
 
     # -- the result
 
-    def slice(self, known: list[int], needed: list[int]) -> tuple[Graph, list[int]]:
-        """The equations that compute the values `needed` from the values `known`: a graph, and its inputs' numbers."""
+    def _slice(self, known: Sequence[int], needed: Sequence[int]) -> Graph:
+        """(known*) -> (needed*): the equations between the values of these numbers."""
         var: dict[int, Any] = {}
-        inputs = []
-        fills = []
+        inputs: list[Var] = []
+        fills: list[Eqn] = []
         for id in known:
             aval = self.aval(id)
             if self.rows[self.origin[id]][0] is LITERAL:
@@ -303,7 +302,7 @@ class Builder:
                 var[id] = inputs[-1]
         numbers = sorted({self.origin[id] for id in needed})
         eqns = [*fills, *self._eqns(numbers, var)]
-        return Graph(inputs, eqns, [var[id] for id in needed]), known
+        return Graph(inputs, eqns, [var[id] for id in needed])
 
     def _eqns(self, numbers: Iterable[int], var: dict[int, Any]) -> list[Eqn]:
         eqns = []
@@ -346,14 +345,24 @@ class Builder:
             else:
                 var[id] = Lit(value, aval)
         eqns = self._eqns((n for n, row in enumerate(self.rows) if len(row) == 3), var)
-        outs = [Lit(a.value, a.aval) if type(a) is Lit else var[a.id] for a in outputs]  # type: ignore[union-attr]
+        outs = [Lit(a.value, a.aval) if type(a) is Lit else var[a.id] for a in outputs]
         return Graph(inputs, fills + eqns, outs)
 
 
-FILL: list[Primitive] = []  # the broadcast primitive, put here by ops.shape: a scalar made into an array
+def run_time(value: bool | int | float | complex, aval: Aval) -> Any:
+    """A scalar constant as the run-time input that has its dtype, and its weakness where only Python's numbers do."""
+    if aval.weak and canonical_dtype(kind := _KINDS[aval.dtype.kind]) == aval.dtype:
+        return kind(value)
+    with np.errstate(over="ignore"):  # 1e300 is inf in float32, as it is for JAX
+        return aval.dtype.type(value)
+
+
+_KINDS: dict[str, Any] = {"b": bool, "i": int, "u": int, "f": float, "c": complex, "V": float}
+FILL: list[Primitive] = []  # the broadcast primitive, put here by ops.families: a scalar made into an array
 
 
 def _filled(scalar: Var, aval: Aval, eqns: list[Eqn]) -> Var:
+    """A variable full of `scalar`; the equation that fills it, where one is needed, joins `eqns`."""
     if not aval.shape:
         return scalar
     full = Var(aval)
@@ -366,12 +375,20 @@ def _same_bytes(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def escaped(x: Tracer) -> EscapedTracerError:
-    where = here()
+    """The error for a tracer whose trace has ended."""
     return EscapedTracerError(
         f"a tracer {x.aval} was used outside the function call that made it. It was stored somewhere (a global, an "
-        "attribute, a list) while the function was being read; return it as a result instead"
-        + (f".\n  at {where}" if where else ".")
+        "attribute, a list) while the function was being read; return it as a result instead."
     )
+
+
+def innermost(xs: Iterable[Any]) -> Builder | None:
+    """The innermost open trace among the tracers in `xs`; None where there is no tracer."""
+    found: Builder | None = None
+    for x in xs:
+        if type(x) is Tracer and (found is None or x.builder.level > found.level):
+            found = x.builder
+    return found
 
 
 def bind(prim: Primitive, *xs: Any, **params: Any) -> tuple[Tracer, ...]:
@@ -379,10 +396,7 @@ def bind(prim: Primitive, *xs: Any, **params: Any) -> tuple[Tracer, ...]:
 
     A Python scalar among `xs` stands for an array like its neighbours.
     """
-    builder = None
-    for x in xs:
-        if type(x) is Tracer and (builder is None or x.builder.level > builder.level):
-            builder = x.builder
+    builder = innermost(xs)
     if builder is None:
         if not AMBIENT.stack:
             raise ConversionError(f"{prim.name}: no operand is a tracer and no trace is open")

@@ -7,8 +7,7 @@ from typing import Any
 
 from ..ir.errors import InvalidGraphError
 from ..ir.graph import Aval, Graph, Var
-from .builder import AMBIENT, Builder
-from .tracer import Tracer
+from .builder import AMBIENT, Builder, innermost
 
 
 def trace_graph(run: Callable[..., Sequence[Any]], avals: Sequence[Aval], names: Sequence[str] = ()) -> Graph:
@@ -25,6 +24,7 @@ def trace_graph(run: Callable[..., Sequence[Any]], avals: Sequence[Aval], names:
 
 
 def input_names(graph: Graph) -> list[str]:
+    """The hints for the names of its inputs, for `trace_graph`; empty where there is none."""
     return [v.name or "" for v in graph.inputs]
 
 
@@ -33,22 +33,15 @@ def inline(graph: Graph, builder: Builder, xs: Sequence[Any]) -> list[Any]:
     env: dict[Var, Any] = dict(zip(graph.inputs, xs, strict=True))
     record = builder.record
     kept = builder.where
-    for eqn in graph.eqns:
-        builder.where = eqn.where or kept
-        outs = record(eqn.prim, tuple([env[a] if type(a) is Var else a for a in eqn.inputs]), eqn.params)
-        for v, out in zip(eqn.outputs, outs, strict=True):
-            env[v] = out
-    builder.where = kept
+    try:
+        for eqn in graph.eqns:
+            builder.where = eqn.where or kept
+            outs = record(eqn.prim, tuple([env[a] if type(a) is Var else a for a in eqn.inputs]), eqn.params)
+            for v, out in zip(eqn.outputs, outs, strict=True):
+                env[v] = out
+    finally:
+        builder.where = kept
     return [env[a] if type(a) is Var else a for a in graph.outputs]
-
-
-def innermost(xs: Sequence[Any]) -> Builder | None:
-    """The innermost open trace among the tracers in `xs`."""
-    found: Builder | None = None
-    for x in xs:
-        if type(x) is Tracer and (found is None or x.builder.level > found.level):
-            found = x.builder
-    return found
 
 
 def current(xs: Sequence[Any]) -> Builder:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from opcode import opname
 from sys import _getframe
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from ..ir.errors import ConcretizationError, ConversionError, ItemAssignmentError
-from ..ir.graph import Aval
-from ..ir.where import here
+from ..ir.graph import Aval, Typed
 
 if TYPE_CHECKING:
     from .builder import Builder
@@ -20,13 +19,14 @@ else:
     _Array = object
 
 
-class Tracer(_Array):
+@final
+class Tracer(Typed, _Array):
     """One value of a program being recorded: it knows its shape and dtype; its value, only if the inputs are concrete.
 
     **Attributes:** `aval`: shape, dtype and weakness; `builder`: the trace it belongs to; `id`: its number there.
     """
 
-    __slots__ = ("aval", "builder", "id")
+    __slots__ = ("builder", "id")
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]  # == is elementwise, as for any array
 
@@ -34,18 +34,6 @@ class Tracer(_Array):
         self.aval = aval
         self.builder = builder
         self.id = id
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.aval.shape)
 
     @property
     def size(self) -> int:
@@ -129,13 +117,13 @@ class Tracer(_Array):
         raise ConversionError(
             f"a NumPy function was handed a tracer ({self.aval}) it would have to turn into plain numbers, which would "
             "lose the derivative. Write it with gradlab.numpy (import gradlab.numpy as np), or, for a constant, pass "
-            f"gradlab.stop_gradient(x) through float() or .tolist().\n  at {here()}"
+            "gradlab.stop_gradient(x) through float() or .tolist()."
         )
 
     def __contains__(self, item: Any) -> bool:
         raise ConversionError(
             "`in` would compare values while the program is only being recorded. "
-            f"Write (x == item).any(), which is traced like any other operation.\n  at {here()}"
+            "Write (x == item).any(), which is traced like any other operation."
         )
 
 

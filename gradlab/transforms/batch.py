@@ -32,7 +32,7 @@ def batch_graph(graph: Graph, dims: Sequence[int | None], size: int, out_dims: S
                 try:
                     outs, placed = eqn.prim.batch(xs, at, **eqn.params)
                 except MissingRuleError as error:
-                    raise error.at(str(eqn.where) if eqn.where else None) from None
+                    raise error.at(eqn.where) from None
             for v, out, d in zip(eqn.outputs, outs, placed, strict=True):
                 value[v] = out
                 if d is not None:

@@ -32,7 +32,7 @@ def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, 
                 try:
                     outs, touts = eqn.prim.jvp(xs, ts, **eqn.params)
                 except MissingRuleError as error:
-                    raise error.at(str(eqn.where) if eqn.where else None) from None
+                    raise error.at(eqn.where) from None
             for v, out in zip(eqn.outputs, outs, strict=True):
                 primal[v] = out
             for v, t in zip(eqn.outputs, touts, strict=False):

@@ -60,7 +60,7 @@ def transpose_graph(
             try:
                 found = eqn.prim.transpose(cts, active, *xs, **eqn.params)
             except MissingRuleError as error:
-                raise error.at(str(eqn.where) if eqn.where else None) from None
+                raise error.at(eqn.where) from None
             for atom, ct in zip(eqn.inputs, found, strict=True):
                 accumulate(atom, ct)
         outs = [cotangent.get(v) for v in moving]

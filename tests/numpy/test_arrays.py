@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,6 +15,18 @@ B = np.array([True, False, True])
 C = X + 1j * X[::-1]
 T = np.arange(24.0).reshape(2, 3, 4) / 7
 Q = np.sin(np.arange(54.0)).reshape(2, 3, 9)
+
+
+def _takes_two_components() -> bool:
+    """Vectors of two components have left the cross product of newer jax.numpy; gradlab keeps them."""
+    try:
+        jnp.cross(V[:2], V[:2])
+    except ValueError:
+        return False
+    return True
+
+
+OLD_CROSS = _takes_two_components()
 
 
 def call(fn, *args, grad=True):
@@ -139,7 +152,7 @@ TABLES = {
         *named("vdot", C, C, grad=False),
         *named("outer kron", X, V),
         *named("cross", X, V),
-        *named("cross", X[:, :2], V[:2]),
+        *(named("cross", X[:, :2], V[:2]) if OLD_CROSS else ()),
         *named("vecdot", X, V),
         *named("tensordot", X, V, 1),
         *named("dot", X, 2.0),

@@ -44,8 +44,8 @@ def stage(fun: Callable) -> Callable[..., Graph]:
 def source(fun: Callable) -> Callable[..., str]:
     """A function of the same arguments that returns the jax.numpy source of `fun`: the very text that is compiled.
 
-    The text is a module that needs only jax and numpy; its function takes the arrays among the arguments, flattened in order
-    (then the arrays `fun` closes over), and returns a tuple of the arrays of the result.
+    The text is a module that needs only jax and numpy; its function takes the arrays among the arguments, flattened in
+    order (then the arrays `fun` closes over), and returns a tuple of the arrays of the result.
     **Raises:** as `stage`.
     """
     staged = stage(fun)

@@ -34,6 +34,12 @@ class Where(NamedTuple):
 
     code: CodeType
     lasti: int
+    is_derived: bool = False
+
+    @property
+    def derived(self) -> Where:
+        """The same place, for an equation of a derivative: it has the user's line, but not the user's variable."""
+        return self if self.is_derived else Where(self.code, self.lasti, True)
 
     @property
     def lineno(self) -> int:
@@ -50,7 +56,7 @@ class Where(NamedTuple):
     @property
     def assigned(self) -> str | None:
         """The local variable this instruction's result is stored in, where that is the next thing the code does."""
-        return _assigned_names(self.code).get(self.lasti)
+        return None if self.is_derived else _assigned_names(self.code).get(self.lasti)
 
     def __str__(self) -> str:
         text = self.text

@@ -117,13 +117,15 @@ class _Writer:
             self.local[v] = self.names.take(v.name)
         return f"def {name}({', '.join(self.local[v] for v in inputs)}):"
 
-    def _statements(self, eqns: Iterable[Eqn]) -> list[str]:
+    def _statements(self, eqns: Sequence[Eqn]) -> list[str]:
         lines = []
-        for eqn in eqns:
+        for eqn, after in zip(eqns, (*eqns[1:], None), strict=True):
             if eqn.outputs[0] in self.implicit:
                 continue
             expression = self._expression(eqn)
-            assigned = eqn.where.assigned if eqn.where and len(eqn.outputs) == 1 else None
+            # Of several equations that one expression of the user's became, the last is what the variable holds.
+            is_last = eqn.where is not None and (after is None or after.where != eqn.where)
+            assigned = eqn.where.assigned if eqn.where and is_last and len(eqn.outputs) == 1 else None
             for v in eqn.outputs:
                 self.local[v] = self.names.take(v.name or assigned)
             lines.append(f"    {', '.join(self.local[v] for v in eqn.outputs)} = {expression}")
@@ -186,7 +188,8 @@ def _implicit_broadcasts(graph: Graph) -> dict[Var, Atom]:
     if not from_:
         return {}
     for a in graph.outputs:
-        from_.pop(a, None)
+        if type(a) is Var:
+            from_.pop(a, None)
     for eqn in graph.eqns:
         stretched = [a for a in eqn.inputs if type(a) is Var and a in from_]
         if not stretched:

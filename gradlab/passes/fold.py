@@ -16,14 +16,12 @@ def fold(graph: Graph) -> Graph:
 
 
 def _fold(eqn: Eqn, made: Mapping[Var, Eqn]):
-    if eqn.prim.fold is None:
+    literals = [a for a in eqn.inputs if type(a) is Lit]
+    if eqn.prim.fold is None or len(literals) < len(eqn.inputs):
         return None
-    for a in eqn.inputs:
-        if type(a) is not Lit:
-            return None
     (out,) = eqn.outputs
     with np.errstate(all="ignore"):
-        number = eqn.prim.fold(*(a.dtype.type(a.value) for a in eqn.inputs), **eqn.params)
+        number = eqn.prim.fold(*(a.dtype.type(a.value) for a in literals), **eqn.params)
     if number is None:
         return None
     return (Lit(out.dtype.type(number).item(), out.aval),)

@@ -98,6 +98,8 @@ _RULES: dict[Primitive, Callable[[Eqn, Shifts], Shift | None]] = {}
 
 
 def _rule(*prims: Primitive):
+    """Registers `(equation, shifts of its operands) -> shift of its result`, or None where that is not proved."""
+
     def register(fn):
         for prim in prims:
             _RULES[prim] = fn
@@ -114,40 +116,28 @@ def _sum_of(shifts: Shifts, signs: tuple[int, int], scales: bool) -> Shift | Non
     return Shift(scales, power, frozenset().union(*(s.axes for s in shifts if s)))
 
 
-@_rule(add_p)
+@_rule(add_p, sub_p)
 def _add(eqn: Eqn, shifts: Shifts) -> Shift | None:
     both = [s for s in shifts if s]
     if all(s.scales for s in both):
         # Two terms scaled alike scale alike; a term that stays as it is does not.
         return both[0] if len(both) == 2 and both[0] == both[1] else None
-    return _sum_of(shifts, (1, 1), False)
-
-
-@_rule(sub_p)
-def _sub(eqn: Eqn, shifts: Shifts) -> Shift | None:
-    both = [s for s in shifts if s]
-    if all(s.scales for s in both):
-        return both[0] if len(both) == 2 and both[0] == both[1] else None
-    return _sum_of(shifts, (1, -1), False)
+    return _sum_of(shifts, (1, 1 if eqn.prim is add_p else -1), False)
 
 
 @_rule(neg_p, convert_p)
 def _same(eqn: Eqn, shifts: Shifts) -> Shift | None:
     (s,) = shifts
-    assert s is not None
+    if s is None:
+        return None
     if eqn.prim is neg_p and not s.scales:
         return s._replace(power=-s.power)
     return s if eqn.outputs[0].dtype.kind in "fV" else None
 
 
-@_rule(mul_p)
+@_rule(mul_p, div_p)
 def _mul(eqn: Eqn, shifts: Shifts) -> Shift | None:
-    return _sum_of(shifts, (1, 1), True)
-
-
-@_rule(div_p)
-def _div(eqn: Eqn, shifts: Shifts) -> Shift | None:
-    return _sum_of(shifts, (1, -1), True)
+    return _sum_of(shifts, (1, 1 if eqn.prim is mul_p else -1), True)
 
 
 @_rule(exp_p)

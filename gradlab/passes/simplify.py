@@ -25,6 +25,8 @@ def _simplify(eqn: Eqn, made: Made):
 
 
 def rule(prim: Primitive):
+    """Registers `(equation, made)` -> what `rewrite` puts in its place."""
+
     def register(fn):
         RULES[prim] = fn
         return fn

@@ -14,7 +14,7 @@ from ..ops.contract import dot_general_p
 from ..ops.families import broadcast_p, mul_p, permute_p, reduce_sum_p, reshape_p
 from ..ops.index import gather
 from ..ops.reduce import pick, pick_p
-from ..trace.builder import bind, bind1
+from ..trace.builder import bind1
 from ..trace.stage import input_names, trace_graph
 
 SHORTEST_LINE = 8  # below this a dense, fused selection beats a gather of every operand
@@ -30,7 +30,10 @@ class Choice(NamedTuple):
 
 
 def sink(graph: Graph) -> Graph:
-    """(x*) -> (y*) keeps its type; picks are as near to the inputs as they get."""
+    """(x*) -> (y*) keeps its type; picks are as near to the inputs as they get.
+
+    A matrix product that is picked from becomes a product and a sum, whose terms XLA may add in another order.
+    """
     if not any(eqn.prim is pick_p for eqn in graph.eqns):
         return graph
     made = {v: eqn for eqn in graph.eqns for v in eqn.outputs}
@@ -41,17 +44,17 @@ def sink(graph: Graph) -> Graph:
 
     def run(builder, *xs):
         sinking = _Sinking(dict(zip(graph.inputs, xs, strict=True)), made, readers)
-        value = sinking.value
+        read = sinking.read
         for eqn in graph.eqns:
             builder.where = eqn.where
-            operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
+            operands = tuple([read(a) for a in eqn.inputs])
             if eqn.prim is pick_p:
                 index = operands[1]
                 outs = (sinking.picked(eqn.inputs[0], Choice(index, eqn.params["axis"], tuple(range(index.ndim)))),)
             else:
                 outs = builder.record(eqn.prim, operands, eqn.params)
-            value.update(zip(eqn.outputs, outs, strict=True))
-        return [value[a] if type(a) is Var else a for a in graph.outputs]
+            sinking.value.update(zip(eqn.outputs, outs, strict=True))
+        return [read(a) for a in graph.outputs]
 
     return trace_graph(run, graph.in_avals, input_names(graph))
 
@@ -63,6 +66,10 @@ class _Sinking:
         self.value, self.made, self.readers = value, made, readers
         self.depth = 0
         self.known: dict[tuple, tuple[Any, Any]] = {}
+
+    def read(self, atom: Atom) -> Any:
+        """The atom as an operand."""
+        return self.value[atom] if type(atom) is Var else atom
 
     def picked(self, atom: Atom, choice: Choice) -> Any:
         """The chosen elements of `atom`: its shape without the axis."""
@@ -108,7 +115,7 @@ def _broadcast(self: _Sinking, eqn: Eqn, choice: Choice) -> Any:
     place = {a: a - (a > choice.axis) for a in axes if a != choice.axis}  # axes of the result -> of what is left
     own = axes.index(choice.axis) if choice.axis in axes else None
     if own is None or x.shape[own] == 1:
-        value = self.value[x] if type(x) is Var else x
+        value = self.read(x)
         if own is not None:
             value = bind1(reshape_p, value, shape=_without(x.shape, own))
         return _spread(value, left, tuple(place[a] for a in axes if a != choice.axis))
@@ -120,7 +127,7 @@ def _broadcast(self: _Sinking, eqn: Eqn, choice: Choice) -> Any:
     if any(a in real for a in choice.along):
         return None
     # The index varies only where x is repeated: whole rows of x are chosen, without the axes it is repeated along.
-    rows, rest = self.value[x], [(k, to) for k, to in rest if to in real]
+    rows, rest = self.read(x), [(k, to) for k, to in rest if to in real]
     if len(rest) + 1 != x.ndim:
         rows = bind1(
             reshape_p,
@@ -193,10 +200,10 @@ def _dot_general(self: _Sinking, eqn: Eqn, choice: Choice) -> Any:
     if order != tuple(range(len(order))):
         rows = bind1(permute_p, rows, order=order)
     rows = gather(rows, choice.index, axes=(0,), mode="promise_in_bounds")
-    value = self.value[other] if type(other) is Var else other
+    value = self.read(other)
     order = (*free[1 - side], *contract[1 - side])
     if order != tuple(range(len(order))):
-        value = bind(permute_p, value, order=order)[0]
+        value = bind1(permute_p, value, order=order)
     product = bind1(mul_p, value, rows)
     return bind1(reduce_sum_p, product, axes=tuple(range(len(free[1 - side]), product.ndim)))
 

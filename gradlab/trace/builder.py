@@ -227,6 +227,12 @@ class Builder:
         self.memo[row] = outs
         return outs
 
+    def place(self, outs: Iterable[Any], where: Where | None) -> None:
+        """Say that the equations which made `outs` stand at `where`."""
+        for out in outs:
+            if type(out) is Tracer and out.builder is self:
+                self.wheres[self.origin[out.id]] = where
+
     def aval(self, id: int) -> Aval:
         """The type of the value of that number."""
         row = self.rows[self.origin[id]]
@@ -251,19 +257,13 @@ class Builder:
         """The concrete value of a tracer: the equations it needs are run once, and their values kept."""
         if self.closed:
             raise escaped(tracer)
-        values = self.values
-        for id, x in (*self.given, *self.captured):
-            if id not in values:
-                known = x.value(wanted_by) if type(x) is Tracer else x
-                if not is_jax_tracer(known):
-                    values[id] = known
-        if tracer.id not in values:
+        if tracer.id not in self.values:
             self._evaluate(tracer, wanted_by)
-        return values[tracer.id]
+        return self.values[tracer.id]
 
     def _evaluate(self, tracer: Tracer, wanted_by: str) -> None:
         wanted, needed, frontier = [tracer.id], set(), set()
-        scalars = dict(self.scalars)
+        scalars, sources = dict(self.scalars), dict((*self.given, *self.captured))
         if tracer.id in scalars:
             self.values[tracer.id] = np.full(tracer.shape, run_time(scalars[tracer.id], tracer.aval), tracer.dtype)
             return
@@ -272,6 +272,10 @@ class Builder:
             if id in needed or id in frontier:
                 continue
             row = self.rows[self.origin[id]]
+            if id in sources and id not in self.values:  # only what is needed: the others may have no value
+                known = sources[id].value(wanted_by) if type(sources[id]) is Tracer else sources[id]
+                if not is_jax_tracer(known):
+                    self.values[id] = known
             if id in self.values or row[0] is LITERAL:
                 frontier.add(id)
             elif len(row) == 2 or self.evaluate is None:
@@ -279,6 +283,8 @@ class Builder:
             else:
                 needed.update(out.id for out in self.memo[row])
                 wanted.extend(row[1])
+        if not needed:
+            return
         # Literals come in as run-time scalars, so that a loop which asks every turn compiles once.
         known, found = sorted(frontier), sorted(needed)
         inputs = [run_time(scalars[id], self.aval(id)) if id in scalars else self.values[id] for id in known]

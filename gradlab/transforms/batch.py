@@ -10,12 +10,15 @@ from ..ops.families import with_axis
 from ..trace.stage import input_names, trace_graph
 
 
-def batch_graph(graph: Graph, dims: Sequence[int | None], size: int, out_dims: Sequence[int | None] | None = None):
+def batch_graph(
+    graph: Graph, dims: Sequence[int | None], size: int, out_dims: Sequence[int | None] | None = None
+) -> tuple[Graph, tuple[int | None, ...]]:
     """(x*) -> (y*) becomes the same on arrays with one more axis of length `size`.
 
     **Arguments:** `dims`: the batched axis of each input, or None. `out_dims`: the axis wanted in each output (an
     unbatched one is repeated); None leaves outputs where they fall.
     **Returns:** the graph, and the batched axis of each output, or None.
+    **Raises:** `MissingRuleError` with the user's line where a primitive refuses.
     """
     found: list[int | None] = []
 

@@ -30,9 +30,11 @@ def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, 
                 outs, touts = builder.record(eqn.prim, xs, eqn.params), ()
             else:
                 try:
+                    builder.where = eqn.where and eqn.where.derived
                     outs, touts = eqn.prim.jvp(xs, ts, **eqn.params)
                 except MissingRuleError as error:
                     raise error.at(eqn.where) from None
+                builder.place(outs, eqn.where)
             for v, out in zip(eqn.outputs, outs, strict=True):
                 primal[v] = out
             for v, t in zip(eqn.outputs, touts, strict=False):

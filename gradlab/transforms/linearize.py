@@ -25,19 +25,16 @@ def linearize_graph(
     """(x*) -> (y*) becomes (x*) -> (y*, residuals*) and (residuals*, dx*) -> (dy*): split after jvp.
 
     **Arguments:** `active`: which inputs have a tangent. `tidy`: a pass to run between the two.
+    **Raises:** `MissingRuleError` with the user's line where a primitive refuses.
     """
     both, alive = jvp_graph(graph, active)
     n = len(graph.inputs)
     parts = split_graph(tidy(both), [False] * n + [True] * (len(both.inputs) - n))
-    tangents_waiting = parts.out_unknown[len(graph.outputs) :]
-    late = iter(parts.unknown.outputs)
     # A tangent that turned out not to depend on dx* (a literal zero) is no output of the linear program.
-    n_early_tangents = sum(not u for u in tangents_waiting)
+    waiting = parts.out_unknown[len(graph.outputs) :]
+    late = iter(waiting)
+    out_active = tuple(bool(a and next(late)) for a in alive)
     outs = list(parts.known.outputs)
-    del outs[len(graph.outputs) : len(graph.outputs) + n_early_tangents]
-    waiting = iter(tangents_waiting)
-    out_active = tuple(bool(a and next(waiting)) for a in alive)
+    del outs[len(graph.outputs) : len(graph.outputs) + waiting.count(False)]
     primal = Graph(parts.known.inputs, parts.known.eqns, outs)
-    return Linearized(
-        primal, Graph(parts.unknown.inputs, parts.unknown.eqns, tuple(late)), out_active, parts.n_residuals
-    )
+    return Linearized(primal, parts.unknown, out_active, parts.n_residuals)

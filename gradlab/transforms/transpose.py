@@ -54,7 +54,7 @@ def transpose_graph(
             cts = [cotangent.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
-            builder.where = eqn.where
+            builder.where = eqn.where and eqn.where.derived
             active = tuple([type(a) is Var and a in depends for a in eqn.inputs])
             xs = [a if type(a) is Lit or on else value[a] for a, on in zip(eqn.inputs, active, strict=True)]
             try:

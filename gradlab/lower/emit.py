@@ -119,7 +119,7 @@ class _Writer:
 
     def _statements(self, eqns: Sequence[Eqn]) -> list[str]:
         lines = []
-        for eqn, after in zip(eqns, (*eqns[1:], None), strict=True):
+        for eqn, after in zip(eqns, (*eqns[1:], None), strict=False):
             if eqn.outputs[0] in self.implicit:
                 continue
             expression = self._expression(eqn)

@@ -30,7 +30,7 @@ import numpy as np
 from gradlab.ir.check import check
 from gradlab.ir.graph import Aval, Graph, is_inexact
 from gradlab.lower.compile import Executable
-from gradlab.ops.families import fill, kind
+from gradlab.ops.operands import fill, kind
 from gradlab.passes.cse import cse
 from gradlab.passes.dce import dce
 from gradlab.passes.fold import fold

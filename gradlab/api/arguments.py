@@ -20,6 +20,7 @@ tree_structure = jax.tree_util.tree_structure
 
 
 def name_of(fun: Callable) -> str:
+    """How errors and emitted code call the function."""
     return getattr(fun, "__name__", None) or type(fun).__name__
 
 
@@ -37,13 +38,10 @@ class Selection:
         if argnums is None and argnames is None:
             argnums = 0
         self.fun, self.of = fun, of
-        self.single = (
-            isinstance(argnums, int | np.integer)
-            and argnames is None
-            or (argnums is None and isinstance(argnames, str))
-        )
         self.nums = () if argnums is None else (argnums,) if isinstance(argnums, int | np.integer) else tuple(argnums)
         self.names = () if argnames is None else (argnames,) if isinstance(argnames, str) else tuple(argnames)
+        one_num = isinstance(argnums, int | np.integer) and argnames is None
+        self.single = one_num or (isinstance(argnames, str) and argnums is None)
         if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in self.nums):
             raise ArgumentError(f"argnums must be an int or a tuple of ints, got {argnums!r}.")
         self.only_first = self.single and self.nums == (0,)
@@ -90,6 +88,7 @@ class Call:
             self.trees.append(tree)
 
     def with_leaves(self, leaves: Sequence[Any]) -> Any:
+        """The function's result with other leaves in the place of the differentiated ones."""
         args, kwargs = list(self.args), self.kwargs
         for place, value in zip(self.places, self.trees_of(leaves), strict=True):
             if isinstance(place, int):
@@ -122,6 +121,19 @@ class Call:
     def input_names(self) -> list[str]:
         """Names for the graph's inputs: the parameter's, with the path inside it."""
         return [identifier(self.leaf_name(k)) for k in range(len(self.leaves))]
+
+
+def on_leaves(fun: Callable, leaves: Sequence[Any], tree: Any, chosen: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
+    """`fun` of the chosen leaves of its arguments, the others as they are; `tree` is that of `(args, kwargs)`."""
+
+    def call(values: Sequence[Any]) -> Any:
+        new = list(leaves)
+        for k, value in zip(chosen, values, strict=True):
+            new[k] = value
+        args, kwargs = tree_unflatten(tree, new)
+        return fun(*args, **kwargs)
+
+    return call
 
 
 def leaf_paths(tree: Any) -> list[str]:

@@ -16,7 +16,7 @@ from ..ir.graph import Aval, Graph, scalar_key
 from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
 from ..trace.avals import aval_of, is_jax_tracer
-from ..trace.builder import Builder, run_time, innermost
+from ..trace.builder import Builder, innermost, run_time
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
 from .programs import Program
@@ -82,7 +82,7 @@ class Reading:
                 tracers = [builder.input(aval) for aval in avals]
             try:
                 result = call(tracers)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, IndexError) as error:
                 _explain(error)
                 raise
         self.result = result
@@ -192,11 +192,13 @@ def run(program: Program, inputs: Sequence[Any]) -> Sequence[Any]:
     return executable.traced(inputs) if traced else executable.jitted(*inputs)
 
 
-def _explain(error: TypeError | ValueError) -> None:
+def _explain(error: TypeError | ValueError | IndexError) -> None:
     """Turn another library's complaint about our tracer into one that names the user's line and the remedy."""
     if isinstance(error.__cause__, GradlabError) and not isinstance(error, GradlabError):
         raise error.__cause__  # NumPy's y[i] = x hides the reason behind its own error
-    if isinstance(error, ConversionError) or "gradlab.trace.tracer.Tracer" not in str(error) + repr(error.args):
+    indexed = isinstance(error, IndexError) and "Tracer<" in str(error)
+    named = "gradlab.trace.tracer.Tracer" in str(error) + repr(error.args)
+    if isinstance(error, GradlabError) or not (indexed or named):
         return
     line, step = None, error.__traceback__
     while step is not None:
@@ -204,6 +206,11 @@ def _explain(error: TypeError | ValueError) -> None:
         if not INTERNAL[code.co_filename]:
             line = f"{code.co_filename}:{step.tb_lineno} in {code.co_name}"
         step = step.tb_next
+    if indexed:
+        raise ConversionError(
+            "an array of JAX's or NumPy's own, x, was indexed by a gradlab tracer i, which it cannot read. "
+            f"Write gradlab.numpy.asarray(x)[i]. It said: {error}"
+        ).at(line) from error
     raise ConversionError(
         "a jax.numpy or NumPy function was handed a gradlab tracer, which it cannot read. Import gradlab.numpy in "
         f"place of jax.numpy in the function being differentiated. It said: {error}"

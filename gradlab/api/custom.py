@@ -20,8 +20,8 @@ from ..trace.builder import AMBIENT, innermost
 from ..trace.tracer import Tracer
 from .arguments import name_of, tree_flatten, tree_structure, tree_unflatten
 from .calling import Reading
-from .derivatives import take_results
 from .jitting import read_arrays
+from .results import Results
 
 
 def stop_gradient(x: Any) -> Any:
@@ -35,8 +35,10 @@ def stop_gradient(x: Any) -> Any:
 def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int | Sequence[int] = ()) -> Callable:
     """`fun`, whose intermediate values are not kept for the reverse pass but computed again there.
 
-    **Arguments:** `prevent_cse`: keep XLA from undoing it. `static_argnums`: arguments passed on as they are.
+    **Arguments:** `prevent_cse`: keep XLA from undoing it where JAX differentiates it; in gradlab's own derivatives XLA
+    is always kept from it. `static_argnums`: arguments passed on as they are.
     **Returns:** a function of the same arguments, equal to `fun`.
+    **Raises:** `StructureError` if `fun` returns something that is no array.
     """
     static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     native = jax.checkpoint(fun, prevent_cse=prevent_cse, static_argnums=static)
@@ -287,6 +289,9 @@ def custom_jvp(fun: Callable, nondiff_argnums: Sequence[int] = ()) -> CustomDeri
     """`fun` with a forward derivative rule of your own, set with `.defjvp`; reverse mode transposes it.
 
     **Arguments:** `nondiff_argnums`: arguments that are passed to the rules first and never differentiated.
+    **Returns:** a `CustomDerivative`, called as `fun` is.
+    **Raises:** when it is called: `StructureError`, `ShapeError`, `DTypeError` where a rule's results do not fit;
+    `MissingRuleError` where the rule is not enough for the derivative asked for.
     """
     return CustomDerivative(fun, nondiff_argnums)
 
@@ -295,6 +300,7 @@ def custom_vjp(fun: Callable, nondiff_argnums: Sequence[int] = ()) -> CustomDeri
     """`fun` with a reverse derivative rule of your own, set with `.defvjp(fwd, bwd)`.
 
     Forward mode transposes `bwd`, which must then be linear in the cotangent; or give a jvp rule too, with `.defjvp`.
+    **Arguments, Returns, Raises:** as `custom_jvp`.
     """
     return CustomDerivative(fun, nondiff_argnums)
 
@@ -304,9 +310,9 @@ def _graph_of(
 ) -> tuple[Graph, Any, list[Aval], list[Any]]:
     """`call` on tracers as a closed graph: the graph, its result's tree and avals, and what it captured."""
     reading = Reading(call, given or (), avals, concrete=given is not None)
-    tree, out_avals, _ = take_results(reading, reading.result, None, False, fun)
+    results = Results(reading, fun)
     graph, inputs = reading.end()
-    return graph, tree, out_avals, inputs[len(reading.given) :]
+    return graph, results.tree, results.avals, inputs[len(reading.given) :]
 
 
 def _widened(graph: Graph | None, own: Sequence[Any], captured: Sequence[Any]) -> Graph | None:

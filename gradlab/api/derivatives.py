@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..ir.errors import ArgumentError, DTypeError, NonScalarError, ShapeError, StructureError
@@ -15,13 +14,8 @@ from ..ir.graph import Aval, is_inexact
 from ..trace.avals import aval_of
 from .arguments import Call, Selection, avals_to_differentiate, name_of, tree_flatten, tree_unflatten
 from .calling import Reading, run
-from .programs import (
-    jvp_program,
-    linearize_program,
-    transpose_program,
-    value_and_grad_program,
-    vjp_program,
-)
+from .programs import jvp_program, linearize_program, transpose_program, value_and_grad_program, vjp_program
+from .results import Results, aval_of_result, described, filled, float0, split_aux
 
 Argnums = int | Sequence[int] | None
 Argnames = str | Sequence[str] | None
@@ -131,30 +125,11 @@ def _with_gaps(
     return leaves
 
 
-def float0(aval: Aval) -> np.ndarray:
-    """JAX's tangent of an integer: an array of its shape that holds nothing."""
-    return np.zeros(aval.shape, jax.dtypes.float0)
-
-
-def split_aux(result: Any, has_aux: bool, fun: Callable, of: str) -> tuple[Any, Any]:
-    """`(value, aux)` as `has_aux` promises.
-
-    **Raises:** `StructureError` if the result is no pair.
-    """
-    if not has_aux:
-        return result, None
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise StructureError(
-            f"{of}(..., has_aux=True) needs {name_of(fun)} to return a pair (value, aux), got {_described(result)}."
-        )
-    return result
-
-
 def _scalar(value: Any, fun: Callable, of: str, holomorphic: bool) -> Any:
     leaves, _ = tree_flatten(value)
     if len(leaves) != 1 or leaves[0] is not value:
         raise NonScalarError(
-            f"{of} needs {name_of(fun)} to return one number, got {_described(value)}. Return the loss alone, "
+            f"{of} needs {name_of(fun)} to return one number, got {described(value)}. Return the loss alone, "
             "or (loss, aux) with has_aux=True."
         )
     aval = aval_of_result(value, fun)
@@ -178,37 +153,6 @@ def _scalar(value: Any, fun: Callable, of: str, holomorphic: bool) -> Any:
     return value
 
 
-def aval_of_result(leaf: Any, fun: Callable) -> Aval:
-    """The aval of one leaf of what `fun` returned.
-
-    **Raises:** `StructureError` if it is no array.
-    """
-    try:
-        return aval_of(leaf)
-    except StructureError:
-        raise StructureError(
-            f"{name_of(fun)} must return numbers or arrays, got {leaf!r} of type {type(leaf).__name__}. "
-            "Return it with has_aux=True, or leave it out."
-        ) from None
-
-
-def _described(value: Any) -> str:
-    return f"{value!r}" if value is None else f"a {type(value).__name__}: {value!r}"
-
-
-def take_results(reading: Reading, result: Any, aux: Any, has_aux: bool, fun: Callable) -> tuple[Any, list[Aval], Any]:
-    """Record the results (and auxiliary ones) of a reading: their tree, their avals, the auxiliary tree."""
-    leaves, tree = tree_flatten(result)
-    avals = [aval_of_result(leaf, fun) for leaf in leaves]
-    for leaf in leaves:
-        reading.take(leaf)
-    aux_tree = None
-    if has_aux:
-        aux_leaves, aux_tree = tree_flatten(aux)
-        reading.take_aux(aux_leaves)
-    return tree, avals, aux_tree
-
-
 def jvp(fun: Callable, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> tuple:
     """The value and the directional derivative of `fun`, by forward mode.
 
@@ -222,30 +166,38 @@ def jvp(fun: Callable, primals: Sequence[Any], tangents: Sequence[Any], has_aux:
             raise StructureError(
                 f"jvp needs {what} as a tuple, one entry per argument, got {given!r}. Write ({what},)."
             )
-    call = Call(Selection(fun, tuple(range(len(primals))), None, "jvp"), tuple(primals), {})
-    avals = avals_to_differentiate(call, "jvp", allow_int=True)
-    active = tuple([is_inexact(aval.dtype) for aval in avals])
-    directions = _matching(tuple(tangents), tuple(primals), avals, "tangent", "jvp")
-    reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
-    result, aux = split_aux(reading.result, has_aux, fun, "jvp")
-    tree, out_avals, aux_tree = take_results(reading, result, aux, has_aux, fun)
-    n = len(out_avals)
-    spec = ("jvp", active, n)
-    program, inputs = reading.program(spec, lambda graph: jvp_program(graph, active, n))
-    outs = run(program, [*inputs, *(t for t, on in zip(directions, active, strict=True) if on)])
-    n_aux = len(outs) - n - sum(program.alive)
-    tangent_leaves = _filled(outs[n + n_aux :], program.alive, out_avals)
-    pair = tree_unflatten(tree, outs[:n]), tree_unflatten(tree, tangent_leaves)
-    return (*pair, tree_unflatten(aux_tree, reading.put_aux(outs[n : n + n_aux]))) if has_aux else pair
+    at = _Point(fun, tuple(primals), "jvp")
+    directions = _matching(tuple(tangents), tuple(primals), at.avals, "tangent", "jvp")
+    reading, results = at.read(has_aux)
+    active, n, n_aux = at.active, results.n, results.n_aux
+    program, inputs = reading.program(("jvp", active, n), lambda graph: jvp_program(graph, active, n))
+    outs = run(program, [*inputs, *at.moving(directions)])
+    tangent = results.value(filled(outs[n + n_aux :], program.alive, results.avals))
+    pair = results.value(outs[:n]), tangent
+    return (*pair, results.aux(outs[n : n + n_aux])) if has_aux else pair
 
 
-def _filled(values: Sequence[Any], alive: Sequence[bool], avals: Sequence[Aval]) -> list[Any]:
-    """One tangent a leaf: zeros where it is structurally zero, float0 where the leaf is an integer."""
-    got = iter(values)
-    return [
-        next(got) if on else jnp.zeros(aval.shape, aval.dtype) if is_inexact(aval.dtype) else float0(aval)
-        for on, aval in zip(alive, avals, strict=True)
-    ]
+class _Point:
+    """A function at its primals, about to be differentiated in all of their leaves that have a derivative.
+
+    **Attributes:** `avals`: types of the leaves; `active`: which of them are real or complex.
+    """
+
+    def __init__(self, fun: Callable, primals: tuple, of: str):
+        self.call = Call(Selection(fun, tuple(range(len(primals))), None, of), primals, {})
+        self.of = of
+        self.avals = avals_to_differentiate(self.call, of, allow_int=True)
+        self.active = tuple([is_inexact(aval.dtype) for aval in self.avals])
+
+    def read(self, has_aux: bool) -> tuple[Reading, Results]:
+        """The function read, and its results recorded."""
+        call = self.call
+        reading = Reading(call.with_leaves, call.leaves, self.avals, names=call.input_names)
+        return reading, Results(reading, call.fun, has_aux, self.of)
+
+    def moving(self, values: Sequence[Any]) -> list[Any]:
+        """Of one value a leaf, those of the leaves that have a derivative."""
+        return [value for value, on in zip(values, self.active, strict=True) if on]
 
 
 def _matching(given: Any, wanted: Any, avals: Sequence[Aval], what: str, of: str) -> list[Any]:
@@ -298,66 +250,63 @@ def _one_argument(args: tuple, of: str) -> Any:
 def vjp(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """The value of `fun`, and the function that pulls a cotangent of it back to its arguments.
 
+    **Arguments:** `primals`: the arguments of `fun`, pytrees of arrays. `has_aux`: as in `grad`.
     **Returns:** `(out, vjp_fn)` or, with `has_aux`, `(out, vjp_fn, aux)`. `vjp_fn(ct)`, with ct of the structure,
-    shapes and dtypes of `out`, returns a tuple of one cotangent per primal. It is a pytree: it may
-    cross a jit boundary.
+    shapes and dtypes of `out`, returns a tuple of one cotangent per primal, of its structure and shapes. It is a
+    pytree: it may cross a jit boundary.
     **Raises:** `StructureError`, `ShapeError`, `DTypeError` where a cotangent does not fit the result.
     """
-    call = Call(Selection(fun, tuple(range(len(primals))), None, "vjp"), primals, {})
-    avals = avals_to_differentiate(call, "vjp", allow_int=True)
-    active = tuple([is_inexact(aval.dtype) for aval in avals])
-    reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
-    result, aux = split_aux(reading.result, has_aux, fun, "vjp")
-    tree, out_avals, aux_tree = take_results(reading, result, aux, has_aux, fun)
-    n, n_aux = len(out_avals), len(reading.outs) - len(out_avals)
-    outputs = tuple([is_inexact(a.dtype) for a in out_avals] + [False] * n_aux)
+    at = _Point(fun, primals, "vjp")
+    reading, results = at.read(has_aux)
+    active, outputs = at.active, _with_derivative(results)
     program, inputs = reading.program(("vjp", active, outputs), lambda graph: vjp_program(graph, active, outputs))
-    outs = run(program, inputs)
     (backward,) = program.parts
-    wanted = program.alive[:n]
-    trees_of = call.trees_of
+    out_tree, out_avals, wanted = results.tree, results.avals, program.alive[: results.n]
 
     def pull_back(residuals, args):
-        cts = _matching(_one_argument(args, "vjp_fn"), tree, out_avals, "cotangent", "vjp_fn")
+        cts = _matching(_one_argument(args, "vjp_fn"), out_tree, out_avals, "cotangent", "vjp_fn")
         found = run(backward, [*residuals, *(ct for ct, on in zip(cts, wanted, strict=True) if on)])
-        got = iter(_filled(found, backward.alive, [a for a, on in zip(avals, active, strict=True) if on]))
-        leaves = [next(got) if on else float0(aval) for aval, on in zip(avals, active, strict=True)]
-        return tuple(trees_of(leaves))
+        got = iter(filled(found, backward.alive, at.moving(at.avals)))
+        leaves = [next(got) if on else float0(aval) for aval, on in zip(at.avals, active, strict=True)]
+        return tuple(at.call.trees_of(leaves))
 
-    vjp_fn = jax.tree_util.Partial(_Stored(pull_back, f"The vjp of {name_of(fun)}."), list(outs[n + n_aux :]))
-    out = tree_unflatten(tree, outs[:n])
-    return (out, vjp_fn, tree_unflatten(aux_tree, reading.put_aux(outs[n : n + n_aux]))) if has_aux else (out, vjp_fn)
+    return _with_rest(run(program, inputs), results, has_aux, _Stored(pull_back, f"The vjp of {name_of(fun)}."))
+
+
+def _with_derivative(results: Results) -> tuple[bool, ...]:
+    """Which outputs of a reading have one; the auxiliary ones do not."""
+    return tuple([is_inexact(a.dtype) for a in results.avals] + [False] * results.n_aux)
+
+
+def _with_rest(outs: Sequence[Any], results: Results, has_aux: bool, rest: _Stored) -> tuple:
+    """`(out, rest)` or `(out, rest, aux)`, from a program's outputs: results, auxiliary ones, residuals for `rest`."""
+    n, n_aux = results.n, results.n_aux
+    out, later = results.value(outs[:n]), jax.tree_util.Partial(rest, list(outs[n + n_aux :]))
+    return (out, later, results.aux(outs[n : n + n_aux])) if has_aux else (out, later)
 
 
 def linearize(fun: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """The value of `fun` at a point, and its derivative there as a linear function of tangents, computed once.
 
+    **Arguments:** `primals`: the arguments of `fun`, pytrees of arrays. `has_aux`: as in `grad`.
     **Returns:** `(out, f_jvp)` or, with `has_aux`, `(out, f_jvp, aux)`. `f_jvp(*tangents)` has the structure of `out`;
     each call costs only the linear program. It is a pytree: it may cross a jit boundary.
     **Raises:** `StructureError`, `ShapeError`, `DTypeError` where a tangent does not fit its primal.
     """
-    call = Call(Selection(fun, tuple(range(len(primals))), None, "linearize"), primals, {})
-    avals = avals_to_differentiate(call, "linearize", allow_int=True)
-    active = tuple([is_inexact(aval.dtype) for aval in avals])
-    reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
-    result, aux = split_aux(reading.result, has_aux, fun, "linearize")
-    tree, out_avals, aux_tree = take_results(reading, result, aux, has_aux, fun)
-    n, n_aux = len(out_avals), len(reading.outs) - len(out_avals)
-    outputs = tuple([is_inexact(a.dtype) for a in out_avals] + [False] * n_aux)
+    at = _Point(fun, primals, "linearize")
+    reading, results = at.read(has_aux)
+    active, outputs = at.active, _with_derivative(results)
     spec = ("linearize", active, outputs)
     program, inputs = reading.program(spec, lambda graph: linearize_program(graph, active, outputs))
-    outs = run(program, inputs)
     (linear,) = program.parts
-    in_tree = tree_flatten(primals)[1]
+    in_tree, out_tree, out_avals = tree_flatten(primals)[1], results.tree, results.avals
 
     def push_forward(residuals, args):
-        tangents = _matching(args, in_tree, avals, "tangent", "f_jvp")
-        found = run(linear, [*residuals, *(t for t, on in zip(tangents, active, strict=True) if on)])
-        return tree_unflatten(tree, _filled(found, linear.alive[:n], out_avals))
+        tangents = _matching(args, in_tree, at.avals, "tangent", "f_jvp")
+        found = run(linear, [*residuals, *at.moving(tangents)])
+        return tree_unflatten(out_tree, filled(found, linear.alive[: len(out_avals)], out_avals))
 
-    f_jvp = jax.tree_util.Partial(_Stored(push_forward, f"The jvp of {name_of(fun)}."), list(outs[n + n_aux :]))
-    out = tree_unflatten(tree, outs[:n])
-    return (out, f_jvp, tree_unflatten(aux_tree, reading.put_aux(outs[n : n + n_aux]))) if has_aux else (out, f_jvp)
+    return _with_rest(run(program, inputs), results, has_aux, _Stored(push_forward, f"The jvp of {name_of(fun)}."))
 
 
 def linear_transpose(fun: Callable, *primals: Any) -> Callable:
@@ -375,12 +324,12 @@ def linear_transpose(fun: Callable, *primals: Any) -> Callable:
 
     def transposed(ct):
         reading = Reading(lambda new: fun(*tree_unflatten(in_tree, new)), leaves, avals, concrete=False)
-        tree, out_avals, _ = take_results(reading, reading.result, None, False, fun)
-        cts = _matching(ct, tree, out_avals, "cotangent", "the transpose")
+        results = Results(reading, fun)
+        cts = _matching(ct, results.tree, results.avals, "cotangent", "the transpose")
         n = len(leaves)
         program, inputs = reading.program(("transpose", n), lambda graph: transpose_program(graph, n))
         found = run(program, [*inputs[n:], *cts])
-        return tree_unflatten(in_tree, _filled(found, program.alive, avals))
+        return tree_unflatten(in_tree, filled(found, program.alive, avals))
 
     return transposed
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from ..ir.errors import ArgumentError, DTypeError
 from ..ir.graph import Aval, is_inexact
-from .arguments import Call, Selection, avals_to_differentiate, name_of, tree_unflatten
+from .arguments import Call, Selection, avals_to_differentiate, name_of
 from .calling import Reading, run
-from .derivatives import Argnames, Argnums, grad, jvp, split_aux, take_results
+from .derivatives import Argnames, Argnums, grad, jvp
 from .programs import hessian_program, jacobian_program
+from .results import Results
 
 MODES = ("auto", "fwd", "rev")
+HESSIAN_MODES = ("auto", "fwd-over-rev", "rev-over-rev", "fwd-over-fwd", "rev-over-fwd")
 
 
 def jacobian(
@@ -37,17 +39,33 @@ def jacobian(
 
 
 def jacfwd(
-    fun: Callable, argnums: Argnums = None, has_aux: bool = False, holomorphic: bool = False, **options
+    fun: Callable,
+    argnums: Argnums = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    *,
+    argnames: Argnames = None,
 ) -> Callable:
-    """`jacobian` by forward mode: the cheaper one for few inputs. Arguments and result as there."""
-    return _jacobian(fun, "jacfwd", argnums, options.pop("argnames", None), has_aux, holomorphic, "fwd", False, options)
+    """`jacobian` by forward mode: the cheaper one for few inputs.
+
+    **Arguments, Returns, Raises:** as there, but for `mode`.
+    """
+    return _jacobian(fun, "jacfwd", argnums, argnames, has_aux, holomorphic, "fwd", want_value=False)
 
 
 def jacrev(
-    fun: Callable, argnums: Argnums = None, has_aux: bool = False, holomorphic: bool = False, **options
+    fun: Callable,
+    argnums: Argnums = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    *,
+    argnames: Argnames = None,
 ) -> Callable:
-    """`jacobian` by reverse mode: the cheaper one for few outputs. Arguments and result as there."""
-    return _jacobian(fun, "jacrev", argnums, options.pop("argnames", None), has_aux, holomorphic, "rev", False, options)
+    """`jacobian` by reverse mode: the cheaper one for few outputs.
+
+    **Arguments, Returns, Raises:** as there, but for `mode`.
+    """
+    return _jacobian(fun, "jacrev", argnums, argnames, has_aux, holomorphic, "rev", want_value=False)
 
 
 def value_and_jacobian(
@@ -66,9 +84,7 @@ def value_and_jacobian(
     return _jacobian(fun, "value_and_jacobian", argnums, argnames, has_aux, holomorphic, mode, want_value=True)
 
 
-def _jacobian(fun, of, argnums, argnames, has_aux, holomorphic, mode, want_value, unknown=()):
-    if unknown:
-        raise ArgumentError(f"{of} has no option {', '.join(unknown)}.")
+def _jacobian(fun, of, argnums, argnames, has_aux, holomorphic, mode, want_value):
     selection = Selection(fun, argnums, argnames, of)
     if mode not in MODES:
         raise ArgumentError(f'mode must be "auto", "fwd" or "rev", got {mode!r}.')
@@ -78,25 +94,22 @@ def _jacobian(fun, of, argnums, argnames, has_aux, holomorphic, mode, want_value
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, of, holomorphic)
         reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
-        result, aux = split_aux(reading.result, has_aux, fun, of)
-        tree, out_avals, aux_tree = take_results(reading, result, aux, has_aux, fun)
-        _require_real_or_holomorphic(avals, out_avals, call, of, holomorphic)
+        results = Results(reading, fun, has_aux, of)
+        _require_real_or_holomorphic(avals, results.avals, call, of, holomorphic)
         chosen = mode
         if mode == "auto":
-            chosen = "fwd" if sum(a.size for a in avals) <= sum(a.size for a in out_avals) else "rev"
-        active, n = (True,) * len(avals), len(out_avals)
+            chosen = "fwd" if sum(a.size for a in avals) <= sum(a.size for a in results.avals) else "rev"
+        active, n = (True,) * len(avals), results.n
         spec = ("jacobian", active, n, chosen, want_value)
         program, inputs = reading.program(spec, lambda graph: jacobian_program(graph, active, n, chosen, want_value))
         outs = run(program, inputs)
         rows = call.rows_of(outs[len(outs) - n * len(avals) :], n)
-        rows = [row[0] if selection.single else tuple(row) for row in rows]
-        matrix = tree_unflatten(tree, rows)
+        matrix = results.value([row[0] if selection.single else tuple(row) for row in rows])
         start = n if want_value else 0
-        if has_aux:
-            aux = tree_unflatten(aux_tree, reading.put_aux(outs[start : len(outs) - n * len(avals)]))
+        aux = results.aux(outs[start : start + results.n_aux]) if has_aux else None
         if not want_value:
             return (matrix, aux) if has_aux else matrix
-        value = tree_unflatten(tree, outs[:n])
+        value = results.value(outs[:n])
         return ((value, aux), matrix) if has_aux else (value, matrix)
 
     return jacobian_of
@@ -127,14 +140,13 @@ def hessian(
     """A function that returns the Hessian of `fun`: n linear programs on one linearisation of the gradient.
 
     **Arguments:** as `jacobian`. `mode`: "fwd-over-rev" (what "auto" takes for a scalar result), "rev-over-rev",
-    "fwd-over-fwd" (what "auto" takes when `fun` returns at least as many numbers as it reads).
+    "rev-over-fwd", "fwd-over-fwd" (what "auto" takes when `fun` returns at least as many numbers as it reads).
     **Returns:** a function of the same arguments. For a leaf y of the result and leaves x_i, x_j of the argument, the
     block ∂²y/∂x_i∂x_j of shape (*y.shape, *x_i.shape, *x_j.shape), nested in that order.
     **Raises:** as `jacobian`.
     """
-    modes = ("auto", "fwd-over-rev", "rev-over-rev", "fwd-over-fwd", "rev-over-fwd")
-    if mode not in modes:
-        raise ArgumentError(f"mode must be one of {', '.join(modes)}, got {mode!r}.")
+    if mode not in HESSIAN_MODES:
+        raise ArgumentError(f"mode must be one of {', '.join(HESSIAN_MODES)}, got {mode!r}.")
     selection = Selection(fun, argnums, argnames, "hessian")
 
     @wraps(fun)
@@ -142,15 +154,14 @@ def hessian(
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, "hessian", holomorphic)
         reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
-        result, aux = split_aux(reading.result, has_aux, fun, "hessian")
-        tree, out_avals, aux_tree = take_results(reading, result, aux, has_aux, fun)
-        _require_real_or_holomorphic(avals, out_avals, call, "hessian", holomorphic)
+        results = Results(reading, fun, has_aux, "hessian")
+        _require_real_or_holomorphic(avals, results.avals, call, "hessian", holomorphic)
         if mode == "auto":
-            few_outputs = sum(a.size for a in out_avals) < sum(a.size for a in avals) or not avals
-            outer, inner = "fwd", "rev" if few_outputs or sum(a.size for a in out_avals) == 1 else "fwd"
+            n_in, n_out = sum(a.size for a in avals), sum(a.size for a in results.avals)
+            outer, inner = "fwd", "rev" if n_out < n_in or n_out == 1 or not avals else "fwd"
         else:
             outer, inner = mode.split("-over-")
-        active, n, n_x = (True,) * len(avals), len(out_avals), len(avals)
+        active, n, n_x = (True,) * len(avals), results.n, len(avals)
         spec = ("hessian", active, n, inner, outer)
         program, inputs = reading.program(spec, lambda graph: hessian_program(graph, active, n, inner, outer))
         outs = run(program, inputs)
@@ -161,10 +172,8 @@ def hessian(
         for k in range(n):
             trees = call.trees_of(leaves[k * n_x : (k + 1) * n_x])
             per_y.append(trees[0] if selection.single else tuple(trees))
-        matrix = tree_unflatten(tree, per_y)
-        if not has_aux:
-            return matrix
-        return matrix, tree_unflatten(aux_tree, reading.put_aux(outs[: len(outs) - n * n_x * n_x]))
+        matrix = results.value(per_y)
+        return (matrix, results.aux(outs[: results.n_aux])) if has_aux else matrix
 
     return hessian_of
 

@@ -16,9 +16,9 @@ from ..trace.avals import is_jax_tracer
 from ..trace.builder import innermost
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
-from .arguments import call_names, name_of, tree_flatten, tree_unflatten
+from .arguments import call_names, name_of, on_leaves, tree_flatten, tree_unflatten
 from .calling import Reading
-from .derivatives import take_results
+from .results import Results
 
 _ARRAYS = (jax.Array, np.ndarray, Tracer)  # static arguments are hashable, so a NumPy array is none
 
@@ -71,21 +71,17 @@ def jit(fun: Callable, **options: Any) -> Callable:
     return jitted
 
 
-def read_arrays(fun: Callable, args: tuple, kwargs: dict, is_input: Callable[[Any], bool], concrete: bool) -> tuple:
+def read_arrays(
+    fun: Callable, args: tuple, kwargs: dict, is_input: Callable[[Any], bool], concrete: bool
+) -> tuple[Reading, Any]:
     """Read `fun` with the chosen leaves of its arguments as inputs: the reading, and the structure of its result."""
     leaves, tree = tree_flatten((args, kwargs))
     chosen = [k for k, leaf in enumerate(leaves) if is_input(leaf)]
-
-    def call(tracers):
-        new = list(leaves)
-        for k, tracer in zip(chosen, tracers, strict=True):
-            new[k] = tracer
-        new_args, new_kwargs = tree_unflatten(tree, new)
-        return fun(*new_args, **new_kwargs)
 
     def names():
         every = call_names(fun, args, kwargs)
         return [every[k] for k in chosen]
 
+    call = on_leaves(fun, leaves, tree, chosen)
     reading = Reading(call, [leaves[k] for k in chosen], concrete=concrete, names=names)
-    return reading, take_results(reading, reading.result, None, False, fun)[0]
+    return reading, Results(reading, fun).tree

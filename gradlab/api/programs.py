@@ -14,7 +14,8 @@ from typing import Any
 from ..ir.graph import Aval, Graph, chained
 from ..lower.compile import Executable
 from ..ops.contract import eye
-from ..ops.families import fill, reshape_p, zeros_like
+from ..ops.families import reshape_p
+from ..ops.operands import fill, zeros_like
 from ..passes.pipeline import tidy
 from ..trace.builder import bind1
 from ..trace.stage import inline, input_names, trace_graph
@@ -115,9 +116,8 @@ def transpose_program(graph: Graph, n_linear: int) -> Program:
 
 def batch_program(graph: Graph, dims: Sequence[int | None], size: int, out_dims: Sequence[int | None]) -> Program:
     """One more axis of length `size` on every input with a dim, and on every output; what is captured has none."""
-    dims = (*dims, *(None,) * (len(graph.inputs) - len(dims)))
-    closed_over = [None] * (len(graph.inputs) - len(dims))
-    batched, ends = batch_graph(tidy(graph), [*dims, *closed_over], size, out_dims)
+    captured = [None] * (len(graph.inputs) - len(dims))
+    batched, ends = batch_graph(tidy(graph), [*dims, *captured], size, out_dims)
     return Program(tidy(batched), tuple(d is not None for d in ends))
 
 
@@ -157,7 +157,7 @@ def jacobian_program(graph: Graph, active: Sequence[bool], n_values: int, mode: 
 
     def run(builder, *xs):
         outs = inline(lin.primal, builder, xs)
-        blocks = (_columns if mode == "fwd" else _rows)(lin, builder, outs[n_out:], moving, dependent, graph)
+        blocks = (_columns if mode == "fwd" else _rows)(lin, builder, outs[n_out:], dependent)
         found = []
         for i in range(n_values):
             for j, v in enumerate(moving):
@@ -178,10 +178,13 @@ def _over_basis(linear: Graph, builder, residuals: Sequence[Any], aval: Aval, ax
     return inline(batched, builder, [*residuals, basis(aval)])
 
 
-def _columns(lin, builder, residuals, moving, dependent, graph) -> dict:
+Blocks = dict[tuple[int, int], Any]  # (i, j) -> ∂y_i/∂x_j, where it is not zero everywhere
+
+
+def _columns(lin: Linearized, builder, residuals: Sequence[Any], dependent: Sequence[int]) -> Blocks:
     """Blocks by forward mode: the linear program on a basis of each input, the batch axis last."""
     found = {}
-    for j, v in enumerate(moving):
+    for j, v in enumerate(lin.linear.inputs[lin.n_residuals :]):
         one, alive = _one_tangent(lin.linear, lin.n_residuals, j)
         got = iter(_over_basis(one, builder, residuals, v.aval, [y.ndim for y in one.outputs]))
         for i, on in zip(dependent, alive, strict=True):
@@ -190,13 +193,13 @@ def _columns(lin, builder, residuals, moving, dependent, graph) -> dict:
     return found
 
 
-def _rows(lin, builder, residuals, moving, dependent, graph) -> dict:
+def _rows(lin: Linearized, builder, residuals: Sequence[Any], dependent: Sequence[int]) -> Blocks:
     """Blocks by reverse mode: the transposed program on a basis of each output, the batch axis first."""
     found = {}
     linear = [k >= lin.n_residuals for k in range(len(lin.linear.inputs))]
     for position, i in enumerate(dependent):
         one, alive = transpose_graph(lin.linear, linear, [p == position for p in range(len(dependent))])
-        y = graph.outputs[i].aval
+        y = lin.primal.outputs[i].aval
         got = iter(_over_basis(one, builder, residuals, y, [0] * len(one.outputs)))
         for j, on in enumerate(alive):
             if on:

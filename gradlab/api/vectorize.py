@@ -11,12 +11,10 @@ import jax
 from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval
 from ..trace.avals import aval_of
-from .arguments import name_of, tree_flatten, tree_unflatten
+from .arguments import name_of, on_leaves, tree_flatten
 from .calling import Reading, run
-from .derivatives import take_results
 from .programs import batch_program
-
-InAxes = int | None | Sequence[Any]
+from .results import Results
 
 
 def vmap(
@@ -47,53 +45,50 @@ def vmap(
             )
         leaves, tree = tree_flatten((args, kwargs))
         axes = [*_prefix(wanted, args, "in_axes"), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
-        dims: list[int] = []
-        mapped: list[int] = []
-        inner: list[Aval] = []
-        sizes: dict[int, str] = {}
-        for k, (leaf, axis) in enumerate(zip(leaves, axes, strict=True)):
-            if axis is None:
-                continue
-            aval = aval_of(leaf)
-            if not -aval.ndim <= axis < aval.ndim:
-                raise ShapeError(
-                    f"vmap was asked to map axis {axis} of {aval}, which has {aval.ndim} axes. Use None for it."
-                )
-            axis %= aval.ndim
-            mapped.append(k)
-            dims.append(axis)
-            sizes.setdefault(aval.shape[axis], f"{aval} along axis {axis}")
-            inner.append(Aval((*aval.shape[:axis], *aval.shape[axis + 1 :]), aval.dtype, aval.weak))
-        if axis_size is not None:
-            sizes.setdefault(axis_size, f"axis_size={axis_size}")
-        if len(sizes) != 1:
-            what = " and ".join(sizes.values()) or "nothing to map: give in_axes or axis_size"
-            raise ShapeError(f"vmap needs mapped axes of one length, got {what}.")
-        (size,) = sizes
-
-        def call(tracers):
-            new = list(leaves)
-            for k, tracer in zip(mapped, tracers, strict=True):
-                new[k] = tracer
-            new_args, new_kwargs = tree_unflatten(tree, new)
-            return fun(*new_args, **new_kwargs)
-
+        mapped = [k for k, axis in enumerate(axes) if axis is not None]
+        dims, inner, size = _mapped([(leaves[k], axes[k]) for k in mapped], axis_size)
+        call = on_leaves(fun, leaves, tree, mapped)
         reading = Reading(call, [leaves[k] for k in mapped], inner, concrete=False)
-        out_tree, out_avals, _ = take_results(reading, reading.result, None, False, fun)
-        ends = _prefix(out_axes, reading.result, "out_axes")
-        ends = [_normal(axis, aval) for axis, aval in zip(ends, out_avals, strict=True)]
-        dims_key, ends_key = tuple(dims), tuple(ends)
-        program, inputs = reading.program(
-            ("vmap", dims_key, ends_key, size), lambda graph: batch_program(graph, dims_key, size, ends_key)
-        )
-        for on, axis, aval in zip(program.alive, ends, out_avals, strict=True):
+        results = Results(reading, fun)
+        wished = _prefix(out_axes, reading.result, "out_axes")
+        ends = tuple([_normal(axis, aval) for axis, aval in zip(wished, results.avals, strict=True)])
+        spec = ("vmap", dims, ends, size)
+        program, inputs = reading.program(spec, lambda graph: batch_program(graph, dims, size, ends))
+        for on, axis, aval in zip(program.alive, ends, results.avals, strict=True):
             if on and axis is None:
                 raise ArgumentError(
                     f"out_axes is None for a result that depends on the mapped axis: {aval}. Give it an axis."
                 )
-        return tree_unflatten(out_tree, run(program, inputs))
+        return results.value(run(program, inputs))
 
     return batched
+
+
+def _mapped(pairs: Sequence[tuple[Any, int]], axis_size: int | None) -> tuple[tuple[int, ...], list[Aval], int]:
+    """Of arrays and the axes mapped in them: those axes counted from 0, the types without them, their common length.
+
+    **Raises:** `ShapeError` for an axis that is not there, and when the lengths differ or there is none.
+    """
+    dims: list[int] = []
+    inner: list[Aval] = []
+    sizes: dict[int, str] = {}
+    for leaf, axis in pairs:
+        aval = aval_of(leaf)
+        if not -aval.ndim <= axis < aval.ndim:
+            raise ShapeError(
+                f"vmap was asked to map axis {axis} of {aval}, which has {aval.ndim} axes. Use None for it."
+            )
+        axis %= aval.ndim
+        dims.append(axis)
+        inner.append(aval.reshaped((*aval.shape[:axis], *aval.shape[axis + 1 :])))
+        sizes.setdefault(aval.shape[axis], f"{aval} along axis {axis}")
+    if axis_size is not None:
+        sizes.setdefault(axis_size, f"axis_size={axis_size}")
+    if len(sizes) != 1:
+        what = " and ".join(sizes.values()) or "nothing to map: give in_axes or axis_size"
+        raise ShapeError(f"vmap needs mapped axes of one length, got {what}.")
+    (size,) = sizes
+    return tuple(dims), inner, size
 
 
 def _normal(axis: int | None, aval: Aval) -> int | None:

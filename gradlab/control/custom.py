@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..ir.errors import MissingRuleError
-from ..ir.graph import Aval, Eqn, Graph
+from ..ir.graph import Aval, Eqn, Graph, Lit
 from ..ir.primitive import Primitive, Refused
-from ..ops.families import batch_size, reduce_sum_p, with_axis, zeros_like
+from ..ops.families import batch_size, reduce_sum_p, with_axis
+from ..ops.operands import or_zeros, zeros_like
 from ..trace.builder import bind, bind1
 from ..trace.stage import current, inline, trace_graph
 from ..transforms.batch import batch_graph
@@ -53,7 +54,9 @@ DEEP = "deep"  # the rules of a call in rules within rules, each with other stat
 
 def custom_call(fun: Graph, rules: Rules | str, xs: Sequence[Any]) -> tuple:
     """The results of `fun` on `xs`: arguments, then what the function and what the rules captured (none for SELF)."""
-    return bind(custom_call_p, *xs, fun=fun, rules=rules)
+    # A Python scalar is an argument of its own type here, not a filler shaped like its neighbours.
+    own = [Lit(x, v.aval) if type(x) in (int, float, complex) else x for x, v in zip(xs, fun.inputs, strict=False)]
+    return bind(custom_call_p, *own, *xs[len(own) :], fun=fun, rules=rules)
 
 
 def tied(graph: Graph, rules: Rules) -> Graph:
@@ -82,8 +85,7 @@ def tied(graph: Graph, rules: Rules) -> Graph:
 def _mentions_self(eqn: Eqn) -> bool:
     if eqn.prim is custom_call_p and eqn.params["rules"] == SELF:
         return True
-    inner = (eqn.params[name] for name in eqn.prim.graphs)
-    return any(_mentions_self(e) for graph in inner if isinstance(graph, Graph) for e in graph.eqns)
+    return any(_mentions_self(e) for _, graph in eqn.graphs for e in graph.eqns)
 
 
 def _call_jvp(xs, tangents, *, fun, rules):
@@ -103,7 +105,7 @@ def _call_jvp(xs, tangents, *, fun, rules):
             f"{rules.name} has a derivative of its own, but closes over a value that is being differentiated, which "
             "the rule does not mention. Pass that value as an argument."
         )
-    tangents = [zeros_like(x) if t is None else t for x, t in zip(own, tangents, strict=False)]
+    tangents = or_zeros(tangents[: len(own)], own)
     builder = current(xs)
     n = len(fun.outputs)
     if rules.fwd is None:
@@ -212,7 +214,7 @@ def _linear_jvp(xs, tangents, **params):
     counts = params["counts"]
     own, moving = tangents[: -counts[0] or None], tangents[len(tangents) - counts[0] :]
     if all(t is None for t in own):
-        filled = [zeros_like(x) if t is None else t for x, t in zip(xs[len(xs) - counts[0] :], moving, strict=True)]
+        filled = or_zeros(moving, xs[len(xs) - counts[0] :])
         return outs, bind(custom_linear_p, *xs[: len(xs) - counts[0]], *filled, **params)
     graph = trace_graph(lambda builder, *args: _linear_expand(args, **params), [x.aval for x in xs])
     both, alive = jvp_graph(graph, [t is not None for t in tangents])
@@ -226,7 +228,7 @@ def _linear_transpose(cts, active, *xs, jvp, bwd, counts, name):
     if any(active[:n_given]):
         raise MissingRuleError(f"the derivative of {name} is linear in its tangents only")
     seeds = bwd.inputs[counts[1] : len(bwd.inputs) - counts[2]]
-    filled = [zeros_like(v) if ct is None else ct for v, ct in zip(seeds, cts, strict=True)]
+    filled = or_zeros(cts, seeds)
     found = inline(bwd, current([*residuals, *captured, *filled]), [*residuals, *filled, *captured])
     return (*[None] * n_given, *(ct if on else None for ct, on in zip(found, active[n_given:], strict=True)))
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var, is_inexact
 from ..ir.primitive import Text
-from ..ops.families import broadcast_p, dtype_text
+from ..ops.families import broadcast_p
+from ..ops.operands import dtype_text
 from ..trace.avals import canonical_dtype
 
 MODULES = {

@@ -14,7 +14,7 @@ from ..ir.graph import Aval, is_inexact
 from ..ops import shape as shape_ops
 from ..ops.arith import floor
 from ..ops.compare import eq, ge, select
-from ..ops.families import fill
+from ..ops.operands import fill
 from ..trace.avals import canonical_dtype
 from ..trace.builder import AMBIENT
 from ..trace.tracer import Tracer

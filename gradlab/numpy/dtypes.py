@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..ops.families import kind
+from ..ops.operands import kind
 from ..trace.avals import canonical_dtype
 from ..trace.tracer import Tracer
 from .dispatch import public

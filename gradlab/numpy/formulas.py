@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..ir.graph import is_inexact
-from ..ops import arith, compare, convert, elementwise, families, guarded
+from ..ops import arith, compare, convert, elementwise, guarded, operands
 from ..trace.avals import canonical_dtype
 from ..trace.tracer import Tracer
 from .dispatch import is_operand, public, recording
@@ -148,7 +148,7 @@ def _trunc_rem(x: Any, y: Any) -> tuple[Any, Any]:
     left = arith.rem(x, y)
     if x.aval.dtype.kind == "u":
         return left, None
-    zero = families.zeros_like(x)
+    zero = operands.zeros_like(x)
     signs_differ = compare.ne(compare.lt(left, zero), compare.lt(y, zero))
     return left, AND(signs_differ, compare.ne(left, zero))
 
@@ -192,7 +192,7 @@ def modf(x: Any, /, out: None = None) -> tuple[Any, Any]:
 
 
 def truth(x: Any) -> Any:
-    return x if x.aval.dtype.kind == "b" else compare.ne(x, families.zeros_like(x))
+    return x if x.aval.dtype.kind == "b" else compare.ne(x, operands.zeros_like(x))
 
 
 def _logical(name: str, op: Any) -> Any:
@@ -206,7 +206,7 @@ logical_not = _logical("logical_not", elementwise.bitwise_not)
 
 
 def _filled(x: Any, value: bool) -> Any:
-    return lifted_like(x, families.fill(value, x.aval.retyped(families.BOOL)))
+    return lifted_like(x, operands.fill(value, x.aval.retyped(operands.BOOL)))
 
 
 @formula("isnan", inexact=False)
@@ -237,7 +237,7 @@ def isneginf(x):
 def signbit(x):
     # The sign of 1/x tells -0.0 from 0.0.
     if not is_inexact(x.aval.dtype):
-        return compare.lt(x, families.zeros_like(x)) if x.aval.dtype.kind == "i" else _filled(x, False)
+        return compare.lt(x, operands.zeros_like(x)) if x.aval.dtype.kind == "i" else _filled(x, False)
     return compare.lt(compare.select(compare.eq(x, 0.0), arith.div(1.0, x), x), 0.0)
 
 
@@ -249,7 +249,7 @@ def copysign(x, y):
 
 @formula("heaviside")
 def heaviside(x, y):
-    step = compare.select(compare.lt(x, 0.0), families.zeros_like(x), families.fill(1.0, x.aval))
+    step = compare.select(compare.lt(x, 0.0), operands.zeros_like(x), operands.fill(1.0, x.aval))
     return compare.select(isnan(x), x, compare.select(compare.eq(x, 0.0), y, step))
 
 
@@ -265,7 +265,7 @@ def fmin(x, y):
 
 @formula("imag", inexact=False)
 def imag(x):
-    return convert.imag(x) if x.aval.dtype.kind == "c" else lifted_like(x, families.zeros_like(x))
+    return convert.imag(x) if x.aval.dtype.kind == "c" else lifted_like(x, operands.zeros_like(x))
 
 
 @public("angle")
@@ -273,7 +273,7 @@ def angle(z: Any, deg: bool = False) -> Any:
     """`jax.numpy.angle`, on tracers too."""
     (z,) = alike(z, inexact=True)
     parts = (
-        (convert.imag(z), convert.real(z)) if z.aval.dtype.kind == "c" else (lifted_like(z, families.zeros_like(z)), z)
+        (convert.imag(z), convert.real(z)) if z.aval.dtype.kind == "c" else (lifted_like(z, operands.zeros_like(z)), z)
     )
     out = elementwise.atan2(*parts)
     return out * (180 / math.pi) if deg else out

@@ -15,7 +15,7 @@ from ..ops import index as index_ops
 from ..ops import shape as ops
 from ..ops.arith import add
 from ..ops.compare import lt, select
-from ..ops.families import fill
+from ..ops.operands import fill
 from ..trace.avals import is_jax_tracer
 from ..trace.tracer import Tracer
 from .manipulation import permuted

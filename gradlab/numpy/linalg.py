@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from ..ir.errors import MissingRuleError, ShapeError
 from ..ops import arith, convert, reduce
 from ..ops import shape as shape_ops
-from ..ops.families import kind
 from ..ops.guarded import root
+from ..ops.operands import kind
 from . import axes as ax
 from . import reductions as red
 from .dispatch import public

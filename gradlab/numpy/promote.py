@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..ir.errors import DTypeError, ShapeError
+from ..ir.errors import ShapeError
 from ..ir.graph import Aval, Lit, is_inexact
 from ..ops.convert import convert
 from ..ops.shape import broadcast
@@ -174,8 +174,3 @@ def stretch(x: Any, shape: tuple[int, ...]) -> Any:
     if len(x.aval.shape) > ndim or any(m not in (1, n) for m, n in zip(x.aval.shape[::-1], shape[::-1], strict=False)):
         raise ShapeError(f"{x.aval} does not broadcast to shape {shape}: each axis from the right must match or be 1.")
     return broadcast(x, shape=shape, axes=tuple(range(ndim - len(x.aval.shape), ndim)))
-
-
-def require_real(name: str, x: Any) -> None:
-    if x.aval.dtype.kind == "c":
-        raise DTypeError(f"{name} needs real numbers, got {x.aval}. Take .real, .imag or abs() first.")

@@ -14,7 +14,7 @@ from ..ir.errors import ShapeError
 from ..ir.graph import Aval, is_inexact
 from ..ops import arith, convert, cumulative, reduce
 from ..ops import shape as shape_ops
-from ..ops.families import kind
+from ..ops.operands import kind
 from ..trace.avals import canonical_dtype, x64
 from . import axes as ax
 from . import elementwise as ew

@@ -10,7 +10,7 @@ from ..ir.errors import ShapeError
 from ..ops import index as index_ops
 from ..ops import shape
 from ..ops.compare import select
-from ..ops.families import zeros_like
+from ..ops.operands import zeros_like
 from . import axes as ax
 from .creation import lower_mask
 from .dispatch import public

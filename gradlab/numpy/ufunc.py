@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..ir.primitive import Primitive
-from ..ops.families import kind
+from ..ops.operands import kind
 from ..trace.tracer import Tracer
 from .dispatch import is_operand, recording
 from .promote import alike, lift, promote

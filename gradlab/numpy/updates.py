@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.errors import ArgumentError
 from ..ir.graph import Aval
 from ..ops import index as index_ops
 from ..ops import shape as ops
@@ -115,7 +116,7 @@ def ones_of(x: Any) -> Tracer:
 def _update(place: Place, method: str, values: Any, pair: Any, *, mode: str | None = None, unique_indices: bool = False,
             indices_are_sorted: bool = False, wrap_negative_indices: bool = True) -> Any:  # fmt: skip
     if mode not in _MODES:
-        raise ValueError(f"x.at[...] knows the modes fill, drop, clip and promise_in_bounds, got {mode!r}.")
+        raise ArgumentError(f"x.at[...] knows the modes fill, drop, clip and promise_in_bounds, got {mode!r}.")
     at = home(place.x, values)
     x = at.operand(place.x, None)
     plan = read(place.index, x.aval)

@@ -13,21 +13,8 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind1
 from .compare import eq, ge, le, select
 from .convert import complex, conj, part_dtype, real
-from .families import (
-    BOOL,
-    ONE,
-    add_p,
-    batch_elementwise,
-    elementwise,
-    fill,
-    mul_p,
-    neg_p,
-    no_derivative,
-    require_kind,
-    same_type,
-    sub_p,
-    zeros_like,
-)
+from .families import ONE, add_p, batch_elementwise, elementwise, mul_p, neg_p, no_derivative, sub_p
+from .operands import BOOL, fill, or_zeros, require_kind, same_type, zeros_like
 
 
 def add(x: Any, y: Any) -> Any:
@@ -256,8 +243,7 @@ def _first_if(first_wins, function):
     """The jvp of picking x or y: the tangent of whichever is picked, x's on a tie."""
 
     def jvp(xs, tangents):
-        pair = [zeros_like(x) if t is None else t for x, t in zip(xs, tangents, strict=True)]
-        return (function(*xs),), (select(first_wins(*xs), *pair),)
+        return (function(*xs),), (select(first_wins(*xs), *or_zeros(tangents, xs)),)
 
     return jvp
 

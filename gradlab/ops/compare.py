@@ -8,7 +8,8 @@ from ..ir.errors import ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive
 from ..trace.builder import bind1
-from .families import BOOL, batch_elementwise, comparison, dtype_text, fill, same_type, zeros_like
+from .families import batch_elementwise, comparison
+from .operands import BOOL, dtype_text, fill, or_zeros, same_type, zeros_like
 
 
 def eq(x: Any, y: Any) -> Any:
@@ -65,8 +66,7 @@ def _select_infer(mask: Aval, x: Aval, y: Aval) -> tuple[Aval]:
 def _select_jvp(xs, tangents):
     mask, x, y = xs
     _, dx, dy = tangents
-    dx = zeros_like(x) if dx is None else dx
-    dy = zeros_like(y) if dy is None else dy
+    dx, dy = or_zeros((dx, dy), (x, y))
     return (select(mask, x, y),), (select(mask, dx, dy),)
 
 

@@ -11,7 +11,8 @@ from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .convert import convert
-from .families import add_p, dtype_text, permute_p, require_kind
+from .families import add_p, permute_p
+from .operands import dtype_text, require_kind
 
 Axes = tuple[int, ...]
 Pair = tuple[Axes, Axes]

@@ -11,19 +11,8 @@ from ..ir.graph import Aval, Lit, is_inexact
 from ..ir.primitive import Primitive
 from ..trace.builder import bind, bind1
 from .compare import ne
-from .families import (
-    BOOL,
-    batch_elementwise,
-    dtype_text,
-    fill,
-    kind,
-    neg_p,
-    no_derivative,
-    require_kind,
-    same_type,
-    unary_linear,
-    zeros_like,
-)
+from .families import batch_elementwise, linear, neg_p, no_derivative, unary_linear
+from .operands import BOOL, dtype_text, fill, kind, require_kind, same_type, zeros_like
 
 _PART = {np.dtype("complex64"): np.dtype("float32"), np.dtype("complex128"): np.dtype("float64")}
 _WHOLE = {part: whole for whole, part in _PART.items()}
@@ -99,11 +88,6 @@ def _complex_infer(re: Aval, im: Aval) -> tuple[Aval]:
     return (out.retyped(_WHOLE[out.dtype], out.weak),)
 
 
-def _complex_jvp(xs, tangents):
-    parts = [zeros_like(x) if t is None else t for x, t in zip(xs, tangents, strict=True)]
-    return (complex(*xs),), (complex(*parts),)
-
-
 def _complex_transpose(cts, active, re, im):
     (ct,) = cts
     return real(ct) if active[0] else None, bind1(neg_p, imag(ct)) if active[1] else None
@@ -113,7 +97,7 @@ complex_p = Primitive(
     name="complex",
     infer=_complex_infer,
     emit="lax.complex({}, {})".format,
-    jvp=_complex_jvp,
+    jvp=linear(lambda: complex_p),
     transpose=_complex_transpose,
     batch=batch_elementwise(lambda: complex_p),
 )

@@ -16,7 +16,8 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import add, exp, mul, sub
 from .compare import eq, ne, select
-from .families import batch_size, fill, require_axes, require_kind, same_type, with_axis, zeros_like
+from .families import aligned, linear
+from .operands import fill, require_axes, require_kind, same_type, zeros_like
 from .shape import pad
 
 NAN, INF = math.nan, math.inf
@@ -65,8 +66,7 @@ def _recur_transpose(cts, active, a, b, *, axis, reverse):
 
 
 def _recur_batch(xs, dims, *, axis, reverse):
-    to = next(d for d in dims if d is not None)
-    xs = [with_axis(x, d, to, batch_size(xs, dims)) for x, d in zip(xs, dims, strict=True)]
+    xs, to = aligned(xs, dims)
     return bind(recur_p, *xs, axis=axis + (axis >= to), reverse=reverse), (to,)
 
 
@@ -130,7 +130,7 @@ def cumsum(x: Any, *, axis: int, reverse: bool = False) -> Any:
 cumsum_p = _cumulative(
     "cumsum",
     kinds="iufc",
-    jvp=lambda xs, ts, **params: (bind(cumsum_p, *xs, **params), bind(cumsum_p, *ts, **params)),
+    jvp=linear(lambda: cumsum_p),
     transpose=lambda cts, active, x, *, axis, reverse: bind(cumsum_p, cts[0], axis=axis, reverse=not reverse),
 )
 

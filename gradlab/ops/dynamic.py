@@ -15,8 +15,9 @@ from ..ir.graph import Aval
 from ..ir.primitive import Primitive
 from ..trace.builder import bind, bind1
 from .arith import add, clamp
-from .families import batch_size, fill, with_axis, zeros_like
+from .families import batch_size, with_axis
 from .index import gather, scatter_set, together
+from .operands import fill, or_zeros, zeros_like
 from .shape import broadcast, iota
 
 Ints = tuple[int, ...]
@@ -131,7 +132,7 @@ def _update_emit(x, update, *starts):
 
 def _update_jvp(xs, ts):
     x, update, *starts = xs
-    t, du = (zeros_like(y) if dy is None else dy for y, dy in zip((x, update), ts, strict=False))
+    t, du = or_zeros(ts[:2], (x, update))
     return bind(dynamic_update_slice_p, *xs), bind(dynamic_update_slice_p, t, du, *starts)
 
 

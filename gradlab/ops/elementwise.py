@@ -7,7 +7,8 @@ from typing import Any
 from ..ir.graph import Aval
 from ..trace.builder import bind1
 from .arith import add, div, mul, neg, reciprocal, rsqrt, square, sub
-from .families import elementwise, no_derivative, require_kind, same_type
+from .families import elementwise, no_derivative
+from .operands import require_kind, same_type
 
 
 def sin(x: Any) -> Any:

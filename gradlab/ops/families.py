@@ -7,65 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import DTypeError, ShapeError
-from ..ir.graph import Aval, Lit, is_inexact
+from ..ir.errors import ShapeError
+from ..ir.graph import Aval, Lit
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import FILL, bind, bind1
+from .operands import BOOL, axes_text, or_zeros, reduced, require_axes, require_elements, require_kind, same_type
 
-BOOL = np.dtype(bool)
 Rule = Callable[..., Any]
-
-
-# -- operands
-
-
-def kind(dtype: np.dtype) -> str:
-    """One letter: b(ool), i(nteger), u(nsigned), f(loating), c(omplex); bfloat16 and float8 are f."""
-    return "f" if dtype.kind == "V" and is_inexact(dtype) else dtype.kind
-
-
-_KIND_NAMES = {"b": "bool", "i": "integer", "u": "unsigned", "f": "floating", "c": "complex"}
-
-
-def require_kind(name: str, aval: Aval, kinds: str) -> None:
-    if kind(aval.dtype) not in kinds:
-        allowed = ", ".join(_KIND_NAMES[k] for k in kinds)
-        raise DTypeError(f"{name} needs a dtype that is {allowed}; got {aval}. Convert it first with .astype(...).")
-
-
-def require_axes(name: str, aval: Aval, axes: Sequence[int]) -> None:
-    if any(not 0 <= a < aval.ndim for a in axes) or len(set(axes)) != len(axes):
-        raise ShapeError(f"{name} needs distinct axes within 0..{aval.ndim - 1} for {aval}, got {tuple(axes)}.")
-
-
-def require_elements(name: str, aval: Aval, axes: Sequence[int]) -> None:
-    if any(aval.shape[a] == 0 for a in axes):
-        raise ShapeError(
-            f"{name} of no elements does not exist: {aval} is empty along an axis of {tuple(axes)}. "
-            "Concatenate a starting value to it (numpy's initial=)."
-        )
-
-
-def same_type(name: str, *avals: Aval) -> Aval:
-    """The common aval of operands that must agree; weak only if all are."""
-    first = avals[0]
-    for other in avals[1:]:
-        if other.shape != first.shape or other.dtype != first.dtype:
-            got = ", ".join(map(str, avals))
-            raise ShapeError(
-                f"{name} needs operands of one shape and dtype, got {got}. "
-                "gradlab.numpy broadcasts and promotes; primitives do not."
-            )
-    return Aval(first.shape, first.dtype, all(a.weak for a in avals))
-
-
-def fill(value: bool | int | float | complex, aval: Aval) -> Lit:
-    """The constant array of one number, of exactly this type (a weak one stays weak)."""
-    return Lit(value, aval)
-
-
-def zeros_like(x: Any) -> Lit:
-    return fill(False if x.dtype == BOOL else 0.0 if is_inexact(x.dtype) else 0, x.aval)
 
 
 def caller(call: str | Rule | None) -> Rule | None:
@@ -78,15 +26,16 @@ def template(emit: str | Rule) -> Rule:
     return (lambda *xs, **params: emit.format(*xs)) if isinstance(emit, str) else emit
 
 
-def dtype_text(dtype: np.dtype) -> str:
-    """A dtype as an expression in emitted code: `jnp.float32`."""
-    return "jnp.bool_" if dtype.kind == "b" else f"jnp.{dtype.name}"
+def linear(prim: Callable[[], Primitive]) -> Rule:
+    """The jvp of a function that is linear in all of its operands together: itself, of the tangents."""
+    return lambda xs, ts, **params: (bind(prim(), *xs, **params), bind(prim(), *or_zeros(ts, xs), **params))
 
 
 # -- batching
 
 
 def batch_size(xs: Sequence[Any], dims: Sequence[int | None]) -> int:
+    """The length of the batch axis of those operands that have one."""
     return next(x.shape[d] for x, d in zip(xs, dims, strict=True) if d is not None)
 
 
@@ -112,19 +61,26 @@ def _permute(x: Any, order: tuple[int, ...]) -> Any:
     return bind1(permute_p, x, order=order)
 
 
+def aligned(xs: Sequence[Any], dims: Sequence[int | None]) -> tuple[list[Any], int]:
+    """The operands, all with the batch axis where the first batched one has it; and where that is."""
+    to, size = next(d for d in dims if d is not None), batch_size(xs, dims)
+    return [with_axis(x, d, to, size) for x, d in zip(xs, dims, strict=True)], to
+
+
 def batch_elementwise(prim: Callable[[], Primitive]) -> Rule:
-    """Operands of one shape: give them all the first batched operand's axis."""
+    """Operands of one shape: all get the first batched operand's axis, and so do the results."""
 
     def batch(xs, dims, **params):
-        to = next(d for d in dims if d is not None)
-        size = batch_size(xs, dims)
-        outs = bind(prim(), *(with_axis(x, d, to, size) for x, d in zip(xs, dims, strict=True)), **params)
+        xs, to = aligned(xs, dims)
+        outs = bind(prim(), *xs, **params)
         return outs, (to,) * len(outs)
 
     return batch
 
 
 # -- families
+
+ONE, MINUS_ONE = "one", "minus one"  # a partial derivative that is this number everywhere
 
 
 def mul_sum(pairs: Sequence[tuple[Any, Any]]) -> Any:
@@ -142,9 +98,6 @@ def mul_sum(pairs: Sequence[tuple[Any, Any]]) -> Any:
         term = tangent if coefficient is ONE else bind1(mul_p, coefficient, tangent)
         total = term if total is None else bind1(add_p, total, term)
     return total
-
-
-ONE, MINUS_ONE = "one", "minus one"
 
 
 def elementwise(
@@ -210,7 +163,7 @@ def unary_linear(
         name=name,
         infer=infer,
         emit=template(emit),
-        jvp=lambda xs, ts, **params: (bind(prim, *xs, **params), bind(prim, *ts, **params)),
+        jvp=linear(lambda: prim),
         transpose=transpose,
         batch=lambda xs, dims, **params: (bind(prim, *xs, **params), dims),
         scalars=True,
@@ -267,17 +220,13 @@ def moves_data(name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule,
         name=name,
         infer=infer,
         emit=emit,
-        jvp=lambda xs, ts, **params: (bind(prim, *xs, **params), bind(prim, *ts, **params)),
+        jvp=linear(lambda: prim),
         transpose=transpose,
         batch=batch,
         call=call,
         fold=lambda x, **params: x,
     )
     return prim
-
-
-def reduced(aval: Aval, axes: Sequence[int]) -> Aval:
-    return aval.reshaped(n for i, n in enumerate(aval.shape) if i not in axes)
 
 
 def reduction(
@@ -318,14 +267,7 @@ def reduction(
     return prim
 
 
-def axes_text(x: Any, axes: Sequence[int]) -> str:
-    """`axis=0`, `axis=(0, 2)`, or `axis=None` for all of x's axes."""
-    if len(axes) == len(x.aval.shape):
-        return "axis=None"
-    return f"axis={axes[0]}" if len(axes) == 1 else f"axis={tuple(axes)}"
-
-
-# The five primitives that rules of every family are made of. Their own rules mention each other, so they stand here.
+# The primitives that rules of every family are made of. Their own rules mention each other, so they stand here.
 
 
 def _broadcast_infer(x: Aval, *, shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Aval]:
@@ -429,7 +371,7 @@ reduce_sum_p = reduction(
     "reduce_sum",
     emit=_reduce_sum_emit,
     call="reduce_sum",
-    jvp=lambda xs, ts, *, axes: (bind(reduce_sum_p, *xs, axes=axes), bind(reduce_sum_p, *ts, axes=axes)),
+    jvp=linear(lambda: reduce_sum_p),
     transpose=_reduce_sum_transpose,
     kinds="iufc",
 )

@@ -13,7 +13,8 @@ from ..trace.builder import bind1
 from .arith import abs, add, div, logistic, mul, sub
 from .compare import eq, lt, select
 from .elementwise import cos
-from .families import elementwise, fill, zeros_like
+from .families import elementwise
+from .operands import fill, zeros_like
 
 
 def hypot(x: Any, y: Any) -> Any:

@@ -26,7 +26,8 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import mul
 from .compare import eq, select
-from .families import batch_size, fill, with_axis, zeros_like
+from .families import batch_size, with_axis
+from .operands import fill, or_zeros, zeros_like
 from .shape import broadcast, iota, reshape
 
 Ints = tuple[int, ...]
@@ -244,7 +245,7 @@ def _size(indices: Sequence[Any]) -> int:
 
 def _scatter_set_jvp(xs, ts, **params):
     x, updates, *indices = xs
-    t, du = (zeros_like(y) if dy is None else dy for y, dy in zip((x, updates), ts, strict=False))
+    t, du = or_zeros(ts[:2], (x, updates))
     return bind(scatter_set_p, *xs, **params), bind(scatter_set_p, t, du, *indices, **params)
 
 

@@ -6,7 +6,7 @@ extrema the first one counts (row-major over the reduced axes). A NaN is the ext
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,20 +19,16 @@ from .arith import add, div, exp, log, mul, sub
 from .compare import eq, select
 from .convert import stop_gradient
 from .cumulative import INF, cumprod, shifted
-from .families import (
+from .families import aligned, batch_size, no_derivative, reduce_sum_p, reduction, with_axis
+from .operands import (
     axes_text,
-    batch_size,
     dtype_text,
     fill,
-    no_derivative,
-    reduce_sum_p,
     reduced,
-    reduction,
     require_axes,
     require_elements,
     require_kind,
     same_type,
-    with_axis,
     zeros_like,
 )
 from .shape import broadcast, merge_axes
@@ -83,13 +79,18 @@ def _pick_emit(x, index, *, axis):
     return f'jnp.take_along_axis({x}, {where}, {axis}, mode="promise_in_bounds").squeeze({axis})'
 
 
-def _pick_batch(xs, dims, *, axis):
-    (x, index), (d, di) = xs, dims
-    size = batch_size(xs, dims)
-    to = 0 if d is None else d
-    x, axis = with_axis(x, d, to, size), axis + (axis >= to)
-    out = to - (to > axis)
-    return bind(pick_p, x, with_axis(index, di, out, size), axis=axis), (out,)
+def _batch_lines(prim: Callable[[], Primitive]) -> Callable[..., Any]:
+    """The batch rule where the second operand, and the result, have one element for each line along `axis`."""
+
+    def batch(xs, dims, *, axis):
+        (x, y), (d, dy) = xs, dims
+        size = batch_size(xs, dims)
+        to = 0 if d is None else d
+        x, axis = with_axis(x, d, to, size), axis + (axis >= to)
+        out = to - (to > axis)
+        return bind(prim(), x, with_axis(y, dy, out, size), axis=axis), (out,)
+
+    return batch
 
 
 pick_p = Primitive(
@@ -98,7 +99,7 @@ pick_p = Primitive(
     emit=_pick_emit,
     jvp=lambda xs, ts, *, axis: (bind(pick_p, *xs, axis=axis), bind(pick_p, ts[0], xs[1], axis=axis)),
     transpose=lambda cts, active, x, index, *, axis: (place(cts[0], index, axis=axis, size=x.shape[axis]), None),
-    batch=_pick_batch,
+    batch=_batch_lines(lambda: pick_p),
 )
 
 
@@ -121,8 +122,7 @@ def _place_emit(ct, index, *, axis, size):
 
 
 def _place_batch(xs, dims, *, axis, size):
-    to, n = next(d for d in dims if d is not None), batch_size(xs, dims)
-    xs = [with_axis(x, d, to, n) for x, d in zip(xs, dims, strict=True)]
+    xs, to = aligned(xs, dims)
     before = to <= axis
     return bind(place_p, *xs, axis=axis + before, size=size), (to + (not before),)
 
@@ -206,16 +206,7 @@ def _index_of_emit(x, y, *, axis):
     return f"jnp.min(jnp.where({x} == jnp.expand_dims({y}, {axis}), {places}, {shape[axis] - 1}), axis={axis})"
 
 
-def _index_of_batch(xs, dims, *, axis):
-    (x, y), (d, dy) = xs, dims
-    size = batch_size(xs, dims)
-    to = 0 if d is None else d
-    x, axis = with_axis(x, d, to, size), axis + (axis >= to)
-    out = to - (to > axis)
-    return bind(index_of_p, x, with_axis(y, dy, out, size), axis=axis), (out,)
-
-
-index_of_p = no_derivative("index_of", _index_of_infer, _index_of_emit, _index_of_batch, scalars=False)
+index_of_p = no_derivative("index_of", _index_of_infer, _index_of_emit, _batch_lines(lambda: index_of_p), scalars=False)
 
 
 # -- the family

@@ -14,20 +14,17 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .compare import select
 from .families import (
-    BOOL,
+    aligned,
     batch_size,
     broadcast_p,
-    dtype_text,
-    fill,
+    linear,
     moves_data,
     permute_p,
     reduce_sum_p,
-    require_axes,
-    require_kind,
     reshape_p,
     with_axis,
-    zeros_like,
 )
+from .operands import BOOL, dtype_text, fill, require_axes, require_kind, zeros_like
 
 Ints = tuple[int, ...]
 
@@ -153,11 +150,6 @@ def slice_in_dim(x: Any, start: int, limit: int, stride: int = 1, *, axis: int) 
     return slice_(x, starts, limits, strides)
 
 
-def index_in_dim(x: Any, index: int, *, axis: int) -> Any:
-    """`x[index]` on one axis, which goes; 0 ≤ index < size."""
-    return squeeze(slice_in_dim(x, index, index + 1, axis=axis), (axis,))
-
-
 def split(x: Any, sizes: Sequence[int], *, axis: int) -> list[Any]:
     """Consecutive pieces of the given sizes along an axis; together they are all of it."""
     if sum(sizes) != x.shape[axis]:
@@ -232,10 +224,6 @@ def _concatenate_infer(*xs: Aval, axis: int) -> tuple[Aval]:
     return (Aval((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype, all(x.weak for x in xs)),)
 
 
-def _or_zeros(ts: Sequence[Any], xs: Sequence[Any]) -> list[Any]:
-    return [zeros_like(x) if t is None else t for t, x in zip(ts, xs, strict=True)]
-
-
 def _concatenate_transpose(cts, active, *xs, axis):
     ends = np.cumsum([0, *(x.shape[axis] for x in xs)]).tolist()
     return tuple(
@@ -244,8 +232,7 @@ def _concatenate_transpose(cts, active, *xs, axis):
 
 
 def _concatenate_batch(xs, dims, *, axis):
-    to, size = next(d for d in dims if d is not None), batch_size(xs, dims)
-    xs = [with_axis(x, d, to, size) for x, d in zip(xs, dims, strict=True)]
+    xs, to = aligned(xs, dims)
     return bind(concatenate_p, *xs, axis=axis + (axis >= to)), (to,)
 
 
@@ -253,10 +240,7 @@ concatenate_p = Primitive(
     name="concatenate",
     infer=_concatenate_infer,
     emit=lambda *xs, axis: f"jnp.concatenate([{', '.join(xs)}]{f', {axis}' if axis else ''})",
-    jvp=lambda xs, ts, *, axis: (
-        bind(concatenate_p, *xs, axis=axis),
-        bind(concatenate_p, *_or_zeros(ts, xs), axis=axis),
-    ),
+    jvp=linear(lambda: concatenate_p),
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
 )
@@ -293,11 +277,6 @@ def _pad_infer(x: Aval, value: Aval, *, low: Ints, high: Ints, interior: Ints) -
     return (x.reshaped(shape),)
 
 
-def _pad_jvp(xs, ts, **params):
-    t, dv = _or_zeros(ts, xs)
-    return bind(pad_p, *xs, **params), bind(pad_p, t, dv, **params)
-
-
 def _outside(x: Any, **params: Any) -> Any:
     """True where the padding stands, False where elements of x do."""
     return bind1(pad_p, fill(False, x.aval.retyped(BOOL)), fill(True, Aval((), BOOL)), **params)
@@ -330,7 +309,7 @@ pad_p = Primitive(
     name="pad",
     infer=_pad_infer,
     emit=lambda x, v, *, low, high, interior: f"lax.pad({x}, {v}, {tuple(zip(low, high, interior, strict=True))})",
-    jvp=_pad_jvp,
+    jvp=linear(lambda: pad_p),
     transpose=_pad_transpose,
     batch=_pad_batch,
 )

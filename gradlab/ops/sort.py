@@ -10,8 +10,9 @@ from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind
-from .families import batch_size, require_axes, require_kind, with_axis
+from .families import aligned, with_axis
 from .index import take_along_axis
+from .operands import require_axes, require_kind
 from .shape import iota
 
 INT32 = np.dtype("int32")
@@ -54,8 +55,7 @@ def _sort_jvp(xs, ts, *, axis, num_keys, stable):
 
 
 def _sort_batch(xs, dims, *, axis, num_keys, stable):
-    to, size = next(d for d in dims if d is not None), batch_size(xs, dims)
-    xs = [with_axis(x, d, to, size) for x, d in zip(xs, dims, strict=True)]
+    xs, to = aligned(xs, dims)
     return bind(sort_p, *xs, axis=axis + (axis >= to), num_keys=num_keys, stable=stable), (to,) * len(xs)
 
 

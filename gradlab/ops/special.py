@@ -11,7 +11,8 @@ from ..ir.primitive import Refused
 from ..trace.builder import bind1
 from .arith import abs, add, div, exp, log, log1p, mul, neg, reciprocal, sign, square, sub
 from .compare import gt, select
-from .families import elementwise, fill
+from .families import elementwise
+from .operands import fill
 
 
 def _no_partial(name: str, operand: str) -> Refused:

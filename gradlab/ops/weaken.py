@@ -11,7 +11,7 @@ from ..ir.primitive import Primitive
 from ..trace.avals import canonical_dtype
 from ..trace.builder import bind, bind1
 from .convert import convert
-from .families import dtype_text, kind
+from .operands import dtype_text, kind
 
 _ONE = {"i": (int, "1"), "f": (float, "1.0")}
 _ORDER = "biufc"

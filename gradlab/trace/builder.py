@@ -38,6 +38,10 @@ class Builder:
     """Records equations. Used as a context: inside it, operations without a tracer operand are recorded here too.
 
     **Arguments:** `evaluate(graph, inputs) -> values` computes the concrete value of a tracer when Python asks for it.
+    **Attributes:** `rows`, and beside them `wheres` and `params`; `given`, `captured`, `scalars`: the values of inputs,
+    captured inputs and literals, each with its number; `values`: those computed since, by number; `memo`: row -> the
+    tracers of its results; `where`: the line that new equations get, if it is not the running one; `level`: how deep
+    this trace is nested.
     """
 
     __slots__ = (

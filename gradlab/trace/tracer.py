@@ -96,6 +96,12 @@ class Tracer(Typed, _Array):
             raise TypeError(f"only integer scalars can be used as an index or a size, got {self.aval}")
         return int(self._scalar("an index or a size"))
 
+    def __copy__(self) -> Tracer:
+        return self  # as immutable as a number
+
+    def __deepcopy__(self, memo: Any) -> Tracer:
+        return self
+
     def __round__(self, ndigits: int | None = None) -> Any:
         value = float(self)
         return round(value) if ndigits is None else round(value, ndigits)

@@ -265,6 +265,21 @@ def test_numerically_better_rule():
     assert gl.grad(softplus(gl, gnp))(0.0) == 0.5
 
 
+def test_a_python_scalar_argument_beside_an_array():
+    """It is an argument of its own shape and type, whatever its neighbours are."""
+
+    @gl.custom_vjp
+    def picked(x, i):
+        return x[i] * 1.0
+
+    def bwd(kept, ct):
+        return gnp.zeros_like(kept[0]).at[kept[1]].set(5 * ct), None
+
+    picked.defvjp(lambda x, i: (x[i], (x, i)), bwd)
+    for transform in (gl.grad, lambda f: gl.jit(gl.grad(f)), gl.jacfwd):
+        same(transform(lambda x: picked(x, 1))(V), np.array([0.0, 5.0, 0.0]))
+
+
 def test_keyword_arguments():
     f = gl.custom_jvp(lambda x, scale=2.0: x * scale)
     f.defjvps(lambda t, out, x, scale: 5.0 * t * scale, None)

@@ -28,6 +28,7 @@ from gradlab.ir.errors import (
 )
 
 V = np.array([0.3, -1.2, 2.0])
+W = jnp.arange(3.0)
 M = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
 LEAKED = []
 
@@ -176,6 +177,8 @@ ERRORS = {
     "jax.lax": (call(gl.grad, lambda x: jax.lax.sin(x).sum(), V), ConversionError, "gradlab.numpy"),
     "np.array": (call(gl.grad, lambda x: np.array([x, x]).sum(), 1.0), ConversionError, "gradlab.numpy"),
     "np.vectorize": (call(gl.grad, lambda x: np.vectorize(abs)(x).sum(), V), ConversionError, "gradlab.numpy"),
+    "JAX's array indexed": (call(gl.vmap, lambda i: W[i], np.arange(3)), ConversionError, r"asarray\(x\)\[i\]"),
+    "JAX's array updated": (call(gl.vmap, lambda i: W.at[i].set(0), np.arange(3)), ConversionError, r"asarray\(x\)"),
     "in": (call(gl.grad, lambda x: 1.0 in x, V), ConversionError, r"\(x == item\)\.any\(\)"),
     # rules
     "not linear": (lambda: gl.linear_transpose(lambda x: gnp.sin(x), V)(V), MissingRuleError, "not linear"),

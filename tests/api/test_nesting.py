@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import jax
@@ -168,6 +169,65 @@ def test_python_control_flow(fun):
     np.testing.assert_allclose(hessian, (np.array(rows[::2]) - rows[1::2]) / 2e-6, rtol=1e-4, atol=1e-7)
     same(gl.jacfwd(gl.grad(fun))(x), hessian)
     same(gl.grad(lambda x: gl.grad(fun)(x)[0])(x), hessian[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_value_asked_for_has_the_dtype_of_its_tracer(dtype):
+    """A literal among the operands is typed like its neighbours, not as Python's number."""
+    x = jnp.ones(2, dtype)
+    cases = [
+        lambda x: gnp.sin(gnp.full((2,), 2, dtype)),
+        lambda x: gnp.pad(x, 1, constant_values=0.1),
+        lambda x: x.at[0].set(0.1),
+        lambda x: gnp.fmod(x, 0.3),
+        lambda x: gnp.full((2,), 0.1, dtype),
+    ]
+
+    def asking(x):
+        for case in cases:
+            y = case(x)
+            value = y.value("the test")
+            assert value.dtype == y.dtype and value.shape == y.shape
+        return x.sum()
+
+    gl.grad(asking)(x)
+
+
+def test_a_constant_made_inside_has_a_value():
+    def halved(x):
+        error = gnp.array(1.0)
+        while error > 1e-3:
+            x = x * 0.5
+            error = gnp.abs(x)
+        return x
+
+    assert gl.grad(halved)(1.0) == 2.0**-10
+    assert gl.grad(lambda x: x * float(gnp.array(3.0)))(1.0) == 3.0
+
+
+@pytest.mark.parametrize("wrap", ["checkpoint", "custom_jvp"])
+def test_a_value_behind_a_call_that_carries_a_program(wrap):
+    inner = getattr(gl, wrap)(lambda x: gnp.sin(x))
+    if wrap == "custom_jvp":
+        inner.defjvps(lambda t, out, x: gnp.cos(x) * t)
+
+    def folded(x):
+        y = inner(x)
+        return y if y > 0 else -y
+
+    same(gl.grad(folded)(1.0), np.cos(1.0))
+    same(gl.grad(folded)(-1.0), -np.cos(1.0))
+
+
+def test_a_copy_of_a_tracer_is_the_tracer():
+    assert gl.grad(lambda x: copy.deepcopy({"x": x})["x"] * copy.copy(x))(3.0) == 6.0
+
+
+def test_a_value_is_asked_of_nothing_it_does_not_need():
+    def of_one(x):
+        return gl.grad(lambda w: x * w * w if w > 0 else x)(2.0)
+
+    same(gl.vmap(of_one)(V), 4.0 * V)
 
 
 def test_the_inner_derivative_itself_decides():

@@ -100,6 +100,15 @@ def test_a_scalar_that_becomes_an_input_keeps_its_type():
         same(got, np.full(3, 1.0 if flag else 2.0))
 
 
+def test_a_scalar_that_becomes_an_input_stays_weak():
+    """The dtype of what is made of a result must not depend on what the cache has seen."""
+    for c in (2.0, 3.0, 4.0):
+        value, grad = gl.value_and_grad(lambda x: x * c * x)(2.0)  # noqa: B023
+        assert value.weak_type and grad.weak_type and (grad * jnp.float32(1)).dtype == "float32"
+    for c, wanted in [(1.0, 1.0), (2.0, 2.0), (1e300, np.inf)]:  # out of float32's range: inf, without a warning
+        assert gl.grad(lambda x: x * c)(np.float32(1)) == wanted  # noqa: B023
+
+
 # -- the cache
 
 

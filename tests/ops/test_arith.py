@@ -10,7 +10,7 @@ from jax import lax
 
 from gradlab.ir.errors import DTypeError, MissingRuleError, ShapeError
 from gradlab.ops import arith as a
-from gradlab.ops.families import fill
+from gradlab.ops.operands import fill
 from gradlab.transforms.jvp import jvp_graph
 from gradlab.transforms.transpose import transpose_graph
 from tests.support import Case, assert_close, derivative, stage

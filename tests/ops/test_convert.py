@@ -38,7 +38,9 @@ CASES = {
     "convert": case(to("float64"), X, reference=lambda x: x.astype("float64")),
     "convert.complex": case(to("complex128"), X, reference=lambda x: x.astype("complex128")),
     "convert.real_part": case(to("float64"), Z, reference=lambda z: z.real.astype("float64")),
-    "convert.round_trip": case(lambda x: v.convert(to("complex128")(x), dtype="float64"), X, reference=lambda x: x + 0.0, widths=()),
+    "convert.round_trip": case(
+        lambda x: v.convert(to("complex128")(x), dtype="float64"), X, reference=lambda x: x + 0.0, widths=()
+    ),
     "convert.int": case(to("int32"), X, reference=lambda x: x.astype("int32"), order=0),
     "convert.bool": case(to("bool"), X, reference=lambda x: x.astype("bool")),
     "convert.complex_bool": case(to("bool"), Z, reference=lambda z: z != 0),

@@ -14,10 +14,12 @@ import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.ir.check import check
 from gradlab.ir.graph import Aval, Graph
+from gradlab.lower.compile import Executable
 from gradlab.ops.arith import add, mul
 from gradlab.ops.contract import dot_general
 from gradlab.ops.elementwise import sin, sin_p
-from gradlab.ops.families import broadcast_p, fill, permute_p, reduce_sum_p, reshape_p
+from gradlab.ops.families import broadcast_p, permute_p, reduce_sum_p, reshape_p
+from gradlab.ops.operands import fill
 from gradlab.ops.reduce import pick
 from gradlab.passes.dce import dce
 from gradlab.passes.sink import SHORTEST_LINE, sink
@@ -254,3 +256,15 @@ def test_the_gradient_of_k_means_is_sparse(loss):
     graph = gl.stage(gl.grad(lambda c, p: loss(gnp, c, p)))(array(K, 3), array(20, 3))
     assert "scatter_add" in {eqn.prim.name for eqn in graph.eqns}
     assert "place" not in {eqn.prim.name for eqn in graph.eqns}
+
+
+def test_a_pick_of_a_repeated_literal():
+    """The index varies only along the axis that the literal is repeated on."""
+
+    def run(builder, index):
+        line = builder.literal(2.0, Aval((10,), F64))
+        return [pick(bind1(broadcast_p, line, shape=(10, 4), axes=(0,)), index, axis=0)]
+
+    graph = trace_graph(run, [Aval((4,), INT)])
+    (got,) = Executable(check(sink(graph))).jitted(np.arange(4, dtype=np.int32))
+    np.testing.assert_array_equal(got, np.full(4, 2.0))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from ..ir.errors import ConversionError, GradlabError
-from ..ir.graph import Aval, Graph, scalar_key
+from ..ir.graph import Aval, Graph, Lit, scalar_key
 from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
 from ..trace.avals import aval_of, is_jax_tracer
@@ -119,6 +119,18 @@ class Reading:
         self.builder.close()
         return graph, inputs
 
+    def end_as_body(self) -> tuple[Graph, list[Any]]:
+        """`end`, for a graph that an equation will carry: its scalars are inputs too.
+
+        As operands they are literals of the program around it, where a scalar that varies does not recompile.
+        """
+        builder = self.builder
+        scalars = [Lit(value, builder.aval(id).reshaped(())) for id, value in builder.scalars]
+        graph = builder.graph(self.outs, frozenset(range(len(scalars))), self.names())
+        inputs = [*self.inputs(), *scalars]
+        builder.close()
+        return graph, inputs
+
     def program(self, spec: Hashable, make: Callable[[Graph], Program]) -> tuple[Program, list[Any]]:
         """The program `make(graph)` and the inputs to run it on; `spec` names the transformation in the cache."""
         builder = self.builder
@@ -188,8 +200,7 @@ def run(program: Program, inputs: Sequence[Any]) -> Sequence[Any]:
         if known is None:
             known = _is_jax_tracer[kind] = is_jax_tracer(x)
         traced = traced or known
-    executable = program.executable
-    return executable.traced(inputs) if traced else executable.jitted(*inputs)
+    return program.composable.traced(inputs) if traced else program.executable.jitted(*inputs)
 
 
 def _explain(error: TypeError | ValueError | IndexError) -> None:

@@ -62,7 +62,7 @@ def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int |
         reading, tree = read_arrays(
             update_wrapper(call, fun), shown, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), True
         )
-        graph, inputs = reading.end()
+        graph, inputs = reading.end_as_body()
         return tree_unflatten(tree, checkpoint_call(graph, inputs))
 
     return checkpointed
@@ -311,7 +311,7 @@ def _graph_of(
     """`call` on tracers as a closed graph: the graph, its result's tree and avals, and what it captured."""
     reading = Reading(call, given or (), avals, concrete=given is not None)
     results = Results(reading, fun)
-    graph, inputs = reading.end()
+    graph, inputs = reading.end_as_body()
     return graph, results.tree, results.avals, inputs[len(reading.given) :]
 
 

@@ -50,7 +50,7 @@ def jit(fun: Callable, **options: Any) -> Callable:
             if any(is_jax_tracer(x) for x in reading.given):
                 raise _ClosesOverTracer
             return tree_unflatten(out_tree, [builder.operand(out, None) for out in inline(graph, builder, inputs)])
-        return tree_unflatten(out_tree, Executable(graph, name_of(fun)).traced(inputs))
+        return tree_unflatten(out_tree, Executable(graph, name_of(fun), keep_rules=True).traced(inputs))
 
     compiled = jax.jit(read, **options)
 

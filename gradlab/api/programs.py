@@ -13,6 +13,7 @@ from typing import Any
 
 from ..ir.graph import Aval, Graph, chained
 from ..lower.compile import Executable
+from ..lower.finish import has_rules
 from ..ops.contract import eye
 from ..ops.families import reshape_p
 from ..ops.operands import fill, zeros_like
@@ -43,6 +44,11 @@ class Program:
     def executable(self) -> Executable:
         """The graph compiled, on first use."""
         return Executable(self.graph)
+
+    @cached_property
+    def composable(self) -> Executable:
+        """The same for a call inside a trace of JAX's own, which may go on to differentiate it."""
+        return Executable(self.graph, keep_rules=True) if has_rules(self.graph) else self.executable
 
 
 def _padded(active: Sequence[bool], graph: Graph) -> list[bool]:

@@ -7,12 +7,18 @@ forwards, it is the jvp rule, or the transpose of the backward one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from ..ir.errors import MissingRuleError
-from ..ir.graph import Aval, Eqn, Graph, Lit
+from ..ir.graph import Aval, Eqn, Graph, Lit, is_inexact
 from ..ir.primitive import Primitive, Refused
+from ..lower.compile import Executable
 from ..ops.families import batch_size, reduce_sum_p, with_axis
 from ..ops.operands import or_zeros, zeros_like
 from ..trace.builder import bind, bind1
@@ -163,6 +169,55 @@ def _call_expand(xs, *, fun, rules):
     return tuple(inline(fun, current(xs), xs[: len(fun.inputs)]))
 
 
+def _call_native(*, fun, rules):
+    """The function as jax.custom_jvp or jax.custom_vjp; where it has both rules, JAX has room for the reverse one."""
+
+    @cache
+    def executable(rule: str) -> Callable[..., tuple]:
+        graph = fun if rule == "fun" else tied(getattr(rules, rule), rules)
+        return Executable(graph, rules.name, keep_rules=True).fn
+
+    n = len(fun.outputs)
+
+    def plain(*xs):
+        own, captured, _ = rules.parts(xs)
+        return executable("fun")(*own, *captured)
+
+    def jvp(primals, tangents):
+        own, _, captured = rules.parts(primals)
+        moving = [_like(t, x) for t, x in zip(tangents, own, strict=False)]
+        outs = executable("jvp")(*own, *moving, *captured)
+        return tuple(outs[:n]), tuple(_tangent(t) for t in outs[n:])
+
+    def fwd(*xs):
+        own, _, captured = rules.parts(xs)
+        outs = executable("fwd")(*own, *captured)
+        return tuple(outs[:n]), (outs[n:], captured)
+
+    def bwd(kept, cts):
+        residuals, captured = kept
+        cts = [_like(ct, v) for ct, v in zip(cts, fun.out_avals, strict=True)]
+        found = [_tangent(ct) for ct in executable("bwd")(*residuals, *cts, *captured)]
+        return (*found, *[None] * (len(fun.inputs) + len(captured) - len(found)))
+
+    if rules.fwd is None:
+        native = jax.custom_jvp(plain)
+        native.defjvp(jvp)
+    else:
+        native = jax.custom_vjp(plain)
+        native.defvjp(fwd, bwd)
+    return native
+
+
+def _like(tangent: Any, x: Any) -> Any:
+    """JAX's tangent of `x`, with zeros for the nothing it has for integers."""
+    return jnp.zeros(x.shape, x.dtype) if tangent.dtype == jax.dtypes.float0 else tangent
+
+
+def _tangent(value: Any) -> Any:
+    return value if is_inexact(value.dtype) else np.zeros(value.shape, jax.dtypes.float0)
+
+
 custom_call_p = Primitive(
     name="custom_call",
     infer=lambda *xs, fun, rules: fun.out_avals,
@@ -172,6 +227,7 @@ custom_call_p = Primitive(
     batch=_call_batch,
     graphs=("fun",),
     expand=_call_expand,
+    native=_call_native,
 )
 
 

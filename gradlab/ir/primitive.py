@@ -58,7 +58,8 @@ class Primitive:
     A primitive that carries programs names the parameters that hold them in `graphs`, and has one more rule,
     `expand(xs, **params) -> outs`: its meaning in simpler equations. It may have another,
     `split(eqn, unknown) -> (equations, equations)`: what can be computed before the unknown operands are there, and
-    what waits for them. Without it all of the equation waits.
+    what waits for them. Without it all of the equation waits. One whose derivative is not that of its meaning also has
+    `native(**params)`: a JAX function (*xs) -> outs with that derivative, for programs that JAX may differentiate.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Primitive:
     graphs: tuple[str, ...] = field(default=(), kw_only=True)
     split: Callable[..., Any] | None = field(default=None, kw_only=True)
     expand: Callable[..., tuple] | None = field(default=None, kw_only=True)
+    native: Callable[..., Callable[..., tuple]] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -15,20 +16,25 @@ import numpy as np
 from jax import lax
 
 from ..ir.graph import Graph
-from .emit import emit, function_name
+from .emit import emit_with_natives, function_name
 from .finish import finish
 
 _serial = itertools.count()
 
 
 class Executable:
-    """A graph with its calls expanded, its source (`text`), the Python function made of that (`fn`), and `jitted`."""
+    """A graph with its calls expanded, its source (`text`), the Python function made of that (`fn`), and `jitted`.
 
-    def __init__(self, graph: Graph, name: str = "f"):
-        self.graph = finish(graph)
+    **Arguments:** `keep_rules`: for a program that JAX may differentiate: the user's own derivative rules are kept, as
+    jax.custom_jvp and jax.custom_vjp.
+    """
+
+    def __init__(self, graph: Graph, name: str = "f", keep_rules: bool = False):
+        self.graph = finish(graph, keep_rules)
         self.name = function_name(name)
-        self.text = emit(self.graph, self.name)
-        self.fn = load(self.text, self.name)
+        self.text, natives = emit_with_natives(self.graph, self.name)
+        made = {word: eqn.prim.native(**eqn.params) for word, eqn in natives.items() if eqn.prim.native}
+        self.fn = load(self.text, self.name, made)
 
     @cached_property
     def jitted(self) -> Callable[..., tuple]:
@@ -41,9 +47,9 @@ class Executable:
         return self.fn(*[jnp.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in inputs])
 
 
-def load(text: str, name: str) -> Callable[..., tuple]:
+def load(text: str, name: str, natives: Mapping[str, Callable] = MappingProxyType({})) -> Callable[..., tuple]:
     """The function `name` that the source text defines, with only jax and numpy in reach."""
-    scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "lax": lax, "np": np}
+    scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "lax": lax, "np": np, **natives}
     exec(compile(text, f"<gradlab {next(_serial)}>", "exec"), scope)
     return scope[name]
 

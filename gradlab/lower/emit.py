@@ -65,16 +65,23 @@ def emit(graph: Graph, name: str = "f") -> str:
     A long program comes in parts, functions of their own that stand before it: JAX reads a hundred short functions in
     half the time of one long one.
     """
+    return emit_with_natives(graph, name)[0]
+
+
+def emit_with_natives(graph: Graph, name: str = "f") -> tuple[str, dict[str, Eqn]]:
+    """`emit`, and the names in the text that stand for equations with a derivative of their own."""
     if len(graph.eqns) <= LONG:
-        return _Writer(name, _implicit_broadcasts(graph)).function(graph)
-    return _Writer(name, {}, calls=True).parts(graph)
+        writer = _Writer(name, _implicit_broadcasts(graph))
+        return writer.function(graph), writer.natives
+    writer = _Writer(name, {}, calls=True)
+    return writer.parts(graph), writer.natives
 
 
 class _Writer:
     """Writes functions that share one set of names.
 
     **Attributes:** `local`: the name of each variable; `implicit`: broadcasts that are not written, with their operand;
-    `calls`: whether primitives are written in their `call` form.
+    `calls`: whether primitives are written in their `call` form; `natives`: see `emit_with_natives`.
     """
 
     def __init__(self, name: str, implicit: dict[Var, Atom], calls: bool = False):
@@ -83,6 +90,7 @@ class _Writer:
         self.local: dict[Var, str] = {}
         self.implicit = implicit
         self.calls = calls
+        self.natives: dict[str, Eqn] = {}
 
     def function(self, graph: Graph) -> str:
         head = self._head(self.name, graph.inputs)
@@ -156,6 +164,10 @@ class _Writer:
                 texts.append(Text(number_text(b), a.aval, is_number=True))
             else:
                 texts.append(Text(typed_text(b), a.aval, is_number=True))
+        if prim.native is not None:
+            name = self.names.take(prim.name)
+            self.natives[name] = eqn
+            return f"{name}({', '.join(texts)}){'[0]' if len(eqn.outputs) == 1 else ''}"
         return prim.call(*texts, **eqn.params) if calls and prim.call else prim.emit(*texts, **eqn.params)
 
 

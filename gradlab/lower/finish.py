@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from ..ir.graph import Graph, Var
+from ..ir.graph import Eqn, Graph, Var
 from ..passes.pipeline import tidy
 from ..trace.stage import input_names, trace_graph
 
 
-def finish(graph: Graph) -> Graph:
-    """(x*) -> (y*) keeps its type; every equation has an `emit`."""
-    expanded = expand(graph)
+def finish(graph: Graph, keep_rules: bool = False) -> Graph:
+    """(x*) -> (y*) keeps its type; every equation has an `emit`, or (if `keep_rules`) a `native` meaning."""
+    expanded = expand(graph, keep_rules)
     return graph if expanded is graph else tidy(expanded)
 
 
-def expand(graph: Graph) -> Graph:
-    """(x*) -> (y*) keeps its type; each primitive with an `expand` is replaced by what it means."""
-    if not any(eqn.prim.expand for eqn in graph.eqns):
+def has_rules(graph: Graph) -> bool:
+    """Whether an equation of the graph, or of one it carries, has a derivative of its own."""
+    return any(eqn.prim.native or any(has_rules(inner) for _, inner in eqn.graphs) for eqn in graph.eqns)
+
+
+def expand(graph: Graph, keep_rules: bool = False) -> Graph:
+    """(x*) -> (y*) keeps its type; each primitive with an `expand` is replaced by what it means.
+
+    **Arguments:** `keep_rules`: leave those that have a derivative of their own.
+    """
+
+    def goes(eqn: Eqn) -> bool:
+        return eqn.prim.expand is not None and not (keep_rules and eqn.prim.native)
+
+    if not any(map(goes, graph.eqns)):
         return graph
 
     def run(builder, *xs):
@@ -23,11 +35,11 @@ def expand(graph: Graph) -> Graph:
         for eqn in graph.eqns:
             builder.where = eqn.where
             operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
-            if eqn.prim.expand:
+            if eqn.prim.expand and goes(eqn):
                 outs = eqn.prim.expand(operands, **eqn.params)
             else:
                 outs = builder.record(eqn.prim, operands, eqn.params)
             value.update(zip(eqn.outputs, outs, strict=True))
         return [value[a] if type(a) is Var else a for a in graph.outputs]
 
-    return expand(trace_graph(run, graph.in_avals, input_names(graph)))
+    return expand(trace_graph(run, graph.in_avals, input_names(graph)), keep_rules)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ..ir.errors import DTypeError, StructureError
-from ..ir.graph import Aval
+from ..ir.graph import Aval, Lit
 from .tracer import Tracer
 
 _PYTHON = {bool: "bool", int: "int", float: "float", complex: "complex"}
@@ -56,7 +56,7 @@ def aval_of(x: Any) -> Aval:
     **Raises:** `StructureError` if it is none of these; `DTypeError` for a dtype no accelerator has.
     """
     kind = type(x)
-    if kind is Tracer:
+    if kind is Tracer or kind is Lit:
         return x.aval
     if kind in _PYTHON:
         return _SCALARS[x64(), kind]

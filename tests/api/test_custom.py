@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import jax
@@ -372,3 +373,72 @@ def test_checkpoint_keeps_only_its_arguments():
     same(held_arrays[1], V + 1)
     assert len(jax.tree_util.tree_leaves(gl.vjp(partial(deep, gnp), V, V + 1)[1])) > 2
     same(pull(1.0), gl.grad(partial(deep, gnp), (0, 1))(V, V + 1))
+
+
+# -- under JAX's own transformations the rules stay
+
+
+@gl.custom_vjp
+def tenfold(x):
+    return 3 * x
+
+
+tenfold.defvjp(lambda x: (3 * x, None), lambda _, ct: (30 * ct,))
+
+
+@gl.custom_jvp
+def scaled(x, n):
+    return x * n
+
+
+@scaled.defjvp
+def _scaled_jvp(primals, tangents):
+    return scaled(*primals), 100.0 * tangents[0]
+
+
+FACTOR = jnp.asarray(7.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "expected"),
+    [
+        (gl.jit(tenfold), 2.0, 30.0),
+        (lambda x: gl.vmap(tenfold)(x).sum(), jnp.ones(2), [30.0, 30.0]),
+        (gl.jit(lambda x: scaled(x * FACTOR, 3).sum()), jnp.ones(2), [700.0, 700.0]),
+        (gl.jit(gl.checkpoint(tenfold)), 2.0, 30.0),
+        (gl.jit(gl.grad(lambda x: scaled(x * x, 2))), 3.0, 200.0),
+    ],
+)
+def test_jax_differentiates_by_the_rule(function, x, expected):
+    np.testing.assert_allclose(jax.grad(function)(x), expected)
+    np.testing.assert_allclose(jax.jit(jax.grad(function))(x), expected)
+
+
+def test_jax_differentiates_a_rule_that_calls_its_function():
+    @gl.custom_jvp
+    def sine(x):
+        return gnp.sin(x)
+
+    @sine.defjvp
+    def _(primals, tangents):
+        return sine(*primals), tangents[0] * sine(primals[0] + math.pi / 2)
+
+    np.testing.assert_allclose(jax.grad(jax.grad(gl.jit(sine)))(1.0), -math.sin(1.0))
+    np.testing.assert_allclose(jax.vmap(jax.grad(gl.jit(sine)))(jnp.arange(3.0)), np.cos(np.arange(3.0)))
+    np.testing.assert_allclose(jax.jvp(gl.jit(sine), (1.0,), (2.0,))[1], 2 * math.cos(1.0))
+
+
+def test_a_scalar_inside_a_body_that_varies_does_not_recompile():
+    @gl.custom_vjp
+    def damped(x, rate):
+        return x * rate
+
+    damped.defvjp(lambda x, rate: (x * rate, rate), lambda rate, ct: (ct * rate * 2.0, None))
+
+    def of(rate):
+        return gl.grad(lambda x: gl.checkpoint(lambda x: (x * (0.1 + rate)).sum())(x) + damped(x, rate).sum())(V)
+
+    gl.cache_clear()
+    for rate in (0.1, 0.2, 0.3, 0.4, 0.5):
+        np.testing.assert_allclose(of(rate), np.full(3, 0.1 + rate + 2 * rate))
+    assert gl.cache_info().compiles <= 2

@@ -131,7 +131,6 @@ ERRORS = {
     "unconnected": (lambda: gl.grad(leak, unconnected="nan"), ArgumentError, '"zeros" or "none"'),
     "mode": (lambda: gl.jacobian(leak, mode="up"), ArgumentError, '"fwd" or "rev"'),
     "hessian mode": (lambda: gl.hessian(leak, mode="fwd"), ArgumentError, "fwd-over-rev"),
-    "jacfwd option": (lambda: gl.jacfwd(leak, sparse=True), ArgumentError, "sparse"),
     "no function": (lambda: gl.grad(3.0), StructureError, r"grad\(f\)\(x\)"),
     "jit no function": (lambda: gl.jit(3.0), StructureError, r"jit\(f\)\(x\)"),
     "no pytree": (call(gl.grad, lambda o: o.x, NotATree(1.0)), StructureError, "Register its class"),

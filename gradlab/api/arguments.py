@@ -19,6 +19,16 @@ tree_unflatten = jax.tree_util.tree_unflatten
 tree_structure = jax.tree_util.tree_structure
 
 
+def require_function(fun: Callable, of: str) -> Callable:
+    """`fun`, if it can be called.
+
+    **Raises:** `StructureError`.
+    """
+    if not callable(fun):
+        raise StructureError(f"{of} needs a function, got {fun!r}. Write {of}(f)(x), not {of}(f(x)).")
+    return fun
+
+
 def name_of(fun: Callable) -> str:
     """How errors and emitted code call the function."""
     return getattr(fun, "__name__", None) or type(fun).__name__
@@ -33,8 +43,7 @@ class Selection:
     def __init__(
         self, fun: Callable, argnums: int | Sequence[int] | None, argnames: str | Sequence[str] | None, of: str
     ):
-        if not callable(fun):
-            raise StructureError(f"{of} needs a function, got {fun!r}. Write {of}(f)(x), not {of}(f(x)).")
+        require_function(fun, of)
         if argnums is None and argnames is None:
             argnums = 0
         self.fun, self.of = fun, of

@@ -18,7 +18,7 @@ from ..ops.convert import stop_gradient as stop_gradient_op
 from ..trace.avals import aval_of
 from ..trace.builder import AMBIENT, innermost
 from ..trace.tracer import Tracer
-from .arguments import name_of, tree_flatten, tree_structure, tree_unflatten
+from .arguments import name_of, require_function, tree_flatten, tree_structure, tree_unflatten
 from .calling import Reading
 from .jitting import read_arrays
 from .results import Results
@@ -40,6 +40,7 @@ def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int |
     **Returns:** a function of the same arguments, equal to `fun`.
     **Raises:** `StructureError` if `fun` returns something that is no array.
     """
+    require_function(fun, "checkpoint")
     static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     native = jax.checkpoint(fun, prevent_cse=prevent_cse, static_argnums=static)
 
@@ -63,7 +64,7 @@ def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int |
             update_wrapper(call, fun), shown, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), True
         )
         graph, inputs = reading.end_as_body()
-        return tree_unflatten(tree, checkpoint_call(graph, inputs))
+        return tree_unflatten(tree, checkpoint_call(graph, inputs, False if prevent_cse else None))
 
     return checkpointed
 
@@ -80,9 +81,7 @@ class CustomDerivative:
     """A function with derivative rules of its own. Made by `custom_jvp` or `custom_vjp`; it may be given both rules."""
 
     def __init__(self, fun: Callable, nondiff_argnums: Sequence[int] = ()):
-        if not callable(fun):
-            raise StructureError(f"a function was needed, got {fun!r}.")
-        self.fun = fun
+        self.fun = require_function(fun, "a custom derivative")
         self.nondiff_argnums = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
         self._jvp: Callable | None = None
         self._fwd: Callable | None = None

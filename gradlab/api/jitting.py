@@ -9,14 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..ir.errors import StructureError
 from ..lower.compile import Executable
 from ..passes.pipeline import tidy
 from ..trace.avals import is_jax_tracer
 from ..trace.builder import innermost
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
-from .arguments import call_names, name_of, on_leaves, tree_flatten, tree_unflatten
+from .arguments import call_names, name_of, on_leaves, require_function, tree_flatten, tree_unflatten
 from .calling import Reading
 from .results import Results
 
@@ -36,8 +35,7 @@ def jit(fun: Callable, **options: Any) -> Callable:
     `jax.jit`. Inside a gradlab trace it is read like any other function, without values.
     **Raises:** `ConcretizationError` where `fun` needs the value of an argument that is not static.
     """
-    if not callable(fun):
-        raise StructureError(f"jit needs a function, got {fun!r}. Write jit(f)(x), not jit(f(x)).")
+    require_function(fun, "jit")
 
     @wraps(fun)
     def read(*args, **kwargs):

@@ -14,7 +14,7 @@ from ..lower.emit import module_text
 from ..lower.finish import finish
 from ..passes.pipeline import tidy
 from ..trace.tracer import Tracer
-from .arguments import name_of
+from .arguments import name_of, require_function
 from .calling import FRESH
 from .jitting import read_arrays
 
@@ -28,6 +28,8 @@ def stage(fun: Callable) -> Callable[..., Graph]:
     arguments give values to Python's `if` and `float()`, as in an eager call.
     **Raises:** `StructureError` if `fun` returns something that is no array.
     """
+
+    require_function(fun, "stage")
 
     @wraps(fun)
     def staged(*args: Any, **kwargs: Any) -> Graph:

@@ -11,7 +11,7 @@ import jax
 from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval
 from ..trace.avals import aval_of
-from .arguments import name_of, on_leaves, tree_flatten
+from .arguments import name_of, on_leaves, require_function, tree_flatten
 from .calling import Reading, run
 from .programs import batch_program
 from .results import Results
@@ -28,6 +28,7 @@ def vmap(
     **Returns:** a function of arguments with that axis; its results have it too.
     **Raises:** `ArgumentError`, `ShapeError` when axes are missing or of different lengths.
     """
+    require_function(fun, "vmap")
     if axis_name is not None:
         raise ArgumentError(
             "vmap has no axis_name: gradlab has no collectives. Reduce over the axis after vmap instead."

@@ -26,9 +26,17 @@ barrier_p = Primitive(
 )
 
 
-def checkpoint_call(graph: Graph, xs: Any, barrier: bool = False) -> tuple:
-    """`graph` on `xs`, as one equation. `barrier` keeps XLA from merging a recomputation with the first computation."""
+def checkpoint_call(graph: Graph, xs: Any, barrier: bool | None = False) -> tuple:
+    """`graph` on `xs`, as one equation.
+
+    **Arguments:** `barrier`: whether this is a recomputation, which XLA must not merge with the first computation; None
+    if it may, now and later.
+    """
     return bind(checkpoint_p, *xs, graph=graph, barrier=barrier)
+
+
+def _repeated(barrier: bool | None) -> bool | None:
+    return None if barrier is None else True
 
 
 def _jvp(xs, tangents, *, graph, barrier):
@@ -50,7 +58,7 @@ def _split(eqn: Eqn, unknown: list[bool]) -> tuple[list[Eqn], list[Eqn]]:
     late = Graph(graph.inputs, live_eqns(graph.eqns, late_outs), late_outs)
     known_ins = [a for a, u in zip(eqn.inputs, unknown, strict=True) if not u]
     now = Eqn(eqn.prim, tuple(known_ins), tuple(known_outs), {"graph": known, "barrier": barrier}, eqn.where)
-    again = Eqn(eqn.prim, eqn.inputs, tuple(unknown_outs), {"graph": late, "barrier": True}, eqn.where)
+    again = Eqn(eqn.prim, eqn.inputs, tuple(unknown_outs), {"graph": late, "barrier": _repeated(barrier)}, eqn.where)
     return ([now] if known_outs else []), ([again] if unknown_outs else [])
 
 
@@ -62,7 +70,7 @@ def _upto(graph: Graph, n: int) -> tuple[list[Eqn], tuple]:
 def _transpose(cts, active, *xs, graph, barrier):
     backward, alive = transpose_graph(graph, active, [ct is not None for ct in cts])
     residuals = [x for x, on in zip(xs, active, strict=True) if not on]
-    got = iter(checkpoint_call(backward, [*residuals, *(ct for ct in cts if ct is not None)], True))
+    got = iter(checkpoint_call(backward, [*residuals, *(ct for ct in cts if ct is not None)], _repeated(barrier)))
     on = iter(alive)
     return tuple(next(got) if a and next(on) else None for a in active)
 
@@ -78,7 +86,7 @@ def _expand(xs, *, graph, barrier):
     return tuple(inline(graph, current(xs), xs))
 
 
-def _infer(*xs: Aval, graph: Graph, barrier: bool) -> tuple[Aval, ...]:
+def _infer(*xs: Aval, graph: Graph, barrier: bool | None) -> tuple[Aval, ...]:
     return graph.out_avals
 
 

@@ -1,7 +1,11 @@
-"""NumPy's functions on tracers: `np.sin(x)`, `ndarray + x`, `np.concatenate([x, y])` mean those of gradlab.numpy."""
+"""NumPy's functions on tracers: `np.sin(x)`, `ndarray + x`, `np.concatenate([x, y])` mean those of gradlab.numpy.
+
+SciPy's ufuncs come the same way, by name: `scipy.special.erf(x)` means `gradlab.numpy.special.erf`.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -30,16 +34,24 @@ def _ours(function: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
+def _name_of(ufunc: np.ufunc) -> str:
+    """The ufunc's name after its module, which it does not know; SciPy is asked only where it is imported already."""
+    for module in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc:
+            return f"{module}.{ufunc.__name__}"
+    return f"the ufunc {ufunc.__name__}"
+
+
 def _array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     if options.get("out") is not None:
-        raise _refusal(f"numpy.{ufunc.__name__}(out=...)", "a traced result cannot be written into a NumPy array")
+        raise _refusal(f"{_name_of(ufunc)}(out=...)", "a traced result cannot be written into a NumPy array")
     if method != "__call__":
-        raise _refusal(f"numpy.{ufunc.__name__}.{method}", "only plain calls of ufuncs are traced")
-    found = getattr(gnp, ufunc.__name__, None)
+        raise _refusal(f"{_name_of(ufunc)}.{method}", "only plain calls of ufuncs are traced")
+    found = getattr(gnp, ufunc.__name__, None) or getattr(gnp.special, ufunc.__name__, None)
     if found is None:
-        raise _refusal(f"numpy.{ufunc.__name__}", "gradlab.numpy has no function of that name")
+        raise _refusal(_name_of(ufunc), "neither gradlab.numpy nor gradlab.numpy.special has a function of that name")
     if options:
-        raise _refusal(f"numpy.{ufunc.__name__} with {', '.join(sorted(options))}", "such options are not traced")
+        raise _refusal(f"{_name_of(ufunc)} with {', '.join(sorted(options))}", "such options are not traced")
     return found(*inputs)
 
 

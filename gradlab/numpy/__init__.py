@@ -41,6 +41,7 @@ from jax.numpy import unsignedinteger as unsignedinteger
 
 from . import linalg as linalg
 from . import operators as operators
+from . import special as special
 from .choose import clip as clip
 from .choose import nan_to_num as nan_to_num
 from .choose import select as select

@@ -20,8 +20,9 @@ from . import axes as ax
 from . import reductions as red
 from .choose import where as choose
 from .dispatch import public
-from .formulas import isnan, truth
-from .promote import alike, retype
+from .formulas import isnan
+from .manipulation import expand_dims, squeeze
+from .promote import alike
 
 # -- one primitive each
 
@@ -199,7 +200,7 @@ def logsumexp(
         (a,) = _real("logsumexp", a)
         a = a if where is None else choose(where, a, -math.inf)
         axes = ax.several(axis, a.ndim)
-        out = _kept(reduce.logsumexp(a, axes=axes), a, axes, keepdims)
+        out = _kept(reduce.logsumexp(a, axes=axes), axes, keepdims)
         if not return_sign:
             return out
         nothing = compare.eq(out, -math.inf)
@@ -209,7 +210,7 @@ def logsumexp(
     b = b if where is None else choose(where, b, 0.0)
     axes = ax.several(axis, a.ndim)
     if 0 in a.shape:
-        out = _kept(reduce.logsumexp(a, axes=axes), a, axes, keepdims)
+        out = _kept(reduce.logsumexp(a, axes=axes), axes, keepdims)
         return (out, zeros_like(out)) if return_sign else out
     unused = compare.eq(b, 0.0)
     top = convert.stop_gradient(red.max(choose(unused, -math.inf, a), axes, keepdims=True))
@@ -224,8 +225,12 @@ def logsumexp(
     if not return_sign:
         out = compare.select(compare.lt(sign, 0.0), fill(math.nan, out.aval), out)
     if not keepdims:
-        out, sign = red.squeezed(out, axes), red.squeezed(sign, axes)
+        out, sign = squeeze(out, axes), squeeze(sign, axes)
     return (out, sign) if return_sign else out
+
+
+def _kept(out: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return expand_dims(out, axes) if keepdims and axes else out
 
 
 def _shifted(x: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ..ir.graph import Lit
 from ..trace.builder import bind1
-from .arith import abs, add, div, logistic, mul, sub
+from .arith import abs, add, div, log, log1p, logistic, mul, sub
 from .compare import eq, lt, select
 from .elementwise import cos
 from .families import elementwise
@@ -35,6 +35,22 @@ def root(x: Any) -> Any:
 def sinc(x: Any) -> Any:
     """sin(πx)/(πx), and 1 at 0."""
     return bind1(sinc_p, x)
+
+
+def xlogy(x: Any, y: Any) -> Any:
+    """x log y, and 0 where x is 0 (unless y is NaN)."""
+    return bind1(xlogy_p, x, y)
+
+
+def xlog1py(x: Any, y: Any) -> Any:
+    """x log(1 + y), and 0 where x is 0 (unless y is NaN)."""
+    return bind1(xlog1py_p, x, y)
+
+
+def _quotient(x, y):
+    """x / y, and 0 at 0/0: where x is 0, the function is constant in y."""
+    both = eq(select(eq(x, 0.0), y, fill(1.0, y.aval)), 0.0)
+    return div(x, select(both, fill(1.0, y.aval), y))
 
 
 def _slope(x, out):
@@ -81,6 +97,18 @@ logaddexp_p = elementwise(
     partials=(lambda out, x, y: _share(x, y), lambda out, x, y: _share(y, x)),
     kinds="f",
     commutes=True,
+)
+xlogy_p = elementwise(
+    "xlogy",
+    emit="jax.scipy.special.xlogy({}, {})",
+    partials=(lambda out, x, y: log(y), lambda out, x, y: _quotient(x, y)),
+    kinds="f",
+)
+xlog1py_p = elementwise(
+    "xlog1py",
+    emit="jax.scipy.special.xlog1py({}, {})",
+    partials=(lambda out, x, y: log1p(y), lambda out, x, y: _quotient(x, add(y, 1.0))),
+    kinds="f",
 )
 sinc_p = elementwise("sinc", emit="jnp.sinc({})", partials=(_sinc_partial,), kinds="f")
 root_p = elementwise("root", emit="jnp.sqrt({})", partials=(lambda out, x: _root_partial(out),), kinds="f")

@@ -36,6 +36,11 @@ def erf_inv(x: Any) -> Any:
     return bind1(erf_inv_p, x)
 
 
+def log_ndtr(x: Any) -> Any:
+    """log of the normal distribution's cumulative probability, of float32 or float64."""
+    return bind1(log_ndtr_p, x)
+
+
 def _gaussian(x, scale):
     return mul(scale, exp(neg(square(x))))
 
@@ -45,6 +50,14 @@ erf_p = elementwise("erf", emit="lax.erf({})", partials=(lambda out, x: _gaussia
 erfc_p = elementwise("erfc", emit="lax.erfc({})", partials=(lambda out, x: _gaussian(x, -_ERF),), kinds="f")
 erf_inv_p = elementwise(
     "erf_inv", emit="lax.erf_inv({})", partials=(lambda out, x: mul(1 / _ERF, exp(square(out))),), kinds="f"
+)
+log_ndtr_p = elementwise(
+    "log_ndtr",
+    emit="jax.scipy.special.log_ndtr({})",
+    # The density over the probability: the difference of their logarithms stays finite in the far tail.
+    partials=(lambda out, x: exp(sub(neg(add(mul(0.5, square(x)), 0.5 * math.log(2 * math.pi))), out)),),
+    kinds="f",
+    scalars=False,
 )
 
 
@@ -158,9 +171,27 @@ def regularized_incomplete_beta(a: Any, b: Any, x: Any) -> Any:
     return bind1(regularized_incomplete_beta_p, a, b, x)
 
 
+def betaln(a: Any, b: Any) -> Any:
+    """log |Γ(a) Γ(b) / Γ(a + b)|."""
+    return bind1(betaln_p, a, b)
+
+
 def _beta_density(out, a, b, x):
     log_beta = sub(add(lgamma(a), lgamma(b)), lgamma(add(a, b)))
     return exp(sub(add(mul(sub(a, 1.0), log(x)), mul(sub(b, 1.0), log1p(neg(x)))), log_beta))
+
+
+betaln_p = elementwise(
+    "betaln",
+    emit="jax.scipy.special.betaln({}, {})",
+    partials=(
+        lambda out, a, b: sub(digamma(a), digamma(add(a, b))),
+        lambda out, a, b: sub(digamma(b), digamma(add(a, b))),
+    ),
+    kinds="f",
+    commutes=True,
+    scalars=False,
+)
 
 
 regularized_incomplete_beta_p = elementwise(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from ..ir.errors import ConcretizationError, ConversionError, ItemAssignmentError
+from ..ir.errors import ConcretizationError, ConversionError, ItemAssignmentError, ShapeError
 from ..ir.graph import Aval, Typed
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Tracer(Typed, _Array):
     def _scalar(self, wanted_by: str) -> Any:
         if self.aval.shape and self.aval.size != 1:
             if wanted_by == "bool()":
-                raise ValueError(
+                raise ShapeError(
                     f"the truth of an array with more than one element is ambiguous, got {self.aval}. "
                     "Reduce it with .any() or .all(), or select elementwise with gradlab.numpy.where."
                 )

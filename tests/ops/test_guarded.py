@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.scipy import special
 
 from gradlab.ops import guarded as g
 from tests.support import Case, assert_close, derivative
@@ -24,6 +25,8 @@ CASES = {
     "logaddexp": case(g.logaddexp, X, Y, reference=jnp.logaddexp),
     "sinc": case(g.sinc, X, reference=jnp.sinc),
     "sinc.near_zero": case(g.sinc, NEAR_ZERO, reference=jnp.sinc, rtol=1e-5),
+    "xlogy": case(g.xlogy, X, abs(Y), reference=special.xlogy),
+    "xlog1py": case(g.xlog1py, X, abs(Y), reference=special.xlog1py),
     "root": case(g.root, POSITIVE, reference=jnp.sqrt),
 }
 
@@ -40,6 +43,9 @@ CORNERS = {
     "logaddexp of nothing": (g.logaddexp, (-np.inf, 1.0), (0.0, 1.0)),
     "logaddexp of huge numbers": (g.logaddexp, (1e4, 1e4), (0.5, 0.5)),
     "sinc at 0": (g.sinc, (0.0,), (0.0,)),
+    "xlogy where x is 0": (g.xlogy, (0.0, 2.0), (np.log(2.0), 0.0)),
+    "xlogy at the origin": (g.xlogy, (0.0, 0.0), (-np.inf, 0.0)),
+    "xlog1py at the corner": (g.xlog1py, (0.0, -1.0), (-np.inf, 0.0)),
     "root at 0": (g.root, (0.0,), (0.0,)),
 }
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.scipy import special
 
 from gradlab.ir.errors import MissingRuleError
 from gradlab.ops import special as s
@@ -34,6 +35,7 @@ CASES = {
     "erf": case(s.erf, X, reference=lax.erf),
     "erfc": case(s.erfc, X, reference=lax.erfc),
     "erf_inv": case(s.erf_inv, INSIDE, reference=lax.erf_inv),
+    "log_ndtr": case(s.log_ndtr, 3 * X, reference=special.log_ndtr),
     "lgamma": case(s.lgamma, POSITIVE, reference=lax.lgamma),
     "lgamma.negative": case(s.lgamma, X, reference=lax.lgamma),
     "digamma": case(s.digamma, POSITIVE, reference=lax.digamma),
@@ -56,6 +58,7 @@ CASES = {
         active=(False, False, True),
         **LARGE | {"batch": [(0, None, 1)]},
     ),
+    "betaln": case(s.betaln, A, B, reference=special.betaln),
     "bessel_i0e": case(s.bessel_i0e, X, reference=lax.bessel_i0e),
     "bessel_i1e": case(s.bessel_i1e, X, reference=lax.bessel_i1e),
 }

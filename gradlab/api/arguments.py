@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import wraps
 from types import FunctionType
 from typing import Any
 
@@ -32,6 +33,18 @@ def require_function(fun: Callable, of: str) -> Callable:
 def name_of(fun: Callable) -> str:
     """How errors and emitted code call the function."""
     return getattr(fun, "__name__", None) or type(fun).__name__
+
+
+def derived_from(fun: Callable, what: str) -> Callable[[Callable], Callable]:
+    """`functools.wraps(fun)`, under the name `grad_f`: what is printed of a derivative says which one it is."""
+
+    def named(wrapper: Callable) -> Callable:
+        wraps(fun)(wrapper)
+        name = name_of(fun)
+        wrapper.__name__ = wrapper.__qualname__ = f"{what}_{name}" if name.isidentifier() else what
+        return wrapper
+
+    return named
 
 
 class Selection:

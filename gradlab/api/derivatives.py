@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from ..ir.errors import ArgumentError, DTypeError, NonScalarError, ShapeError, StructureError
 from ..ir.graph import Aval, is_inexact
 from ..trace.avals import aval_of
-from .arguments import Call, Selection, avals_to_differentiate, name_of, tree_flatten, tree_unflatten
+from .arguments import Call, Selection, avals_to_differentiate, derived_from, name_of, tree_flatten, tree_unflatten
 from .calling import Reading, run
 from .programs import jvp_program, linearize_program, transpose_program, value_and_grad_program, vjp_program
 from .results import Results, aval_of_result, described, filled, float0, split_aux
@@ -45,7 +44,7 @@ def grad(
     """
     gradient = _gradient(fun, "grad", argnums, argnames, has_aux, holomorphic, allow_int, unconnected, want_value=False)
 
-    @wraps(fun)
+    @derived_from(fun, "grad")
     def grad_of(*args, **kwargs):
         _, aux, grads = gradient(args, kwargs)
         return (grads, aux) if has_aux else grads
@@ -71,7 +70,7 @@ def value_and_grad(
         fun, "value_and_grad", argnums, argnames, has_aux, holomorphic, allow_int, unconnected, want_value=True
     )
 
-    @wraps(fun)
+    @derived_from(fun, "value_and_grad")
     def value_and_grad_of(*args, **kwargs):
         value, aux, grads = gradient(args, kwargs)
         return ((value, aux), grads) if has_aux else (value, grads)

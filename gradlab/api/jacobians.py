@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from ..ir.errors import ArgumentError, DTypeError
 from ..ir.graph import Aval, is_inexact
-from .arguments import Call, Selection, avals_to_differentiate, name_of
+from .arguments import Call, Selection, avals_to_differentiate, derived_from, name_of
 from .calling import Reading, run
 from .derivatives import Argnames, Argnums, grad, jvp
 from .programs import hessian_program, jacobian_program
@@ -89,7 +88,7 @@ def _jacobian(fun, of, argnums, argnames, has_aux, holomorphic, mode, want_value
     if mode not in MODES:
         raise ArgumentError(f'mode must be "auto", "fwd" or "rev", got {mode!r}.')
 
-    @wraps(fun)
+    @derived_from(fun, of)
     def jacobian_of(*args, **kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, of, holomorphic)
@@ -149,7 +148,7 @@ def hessian(
         raise ArgumentError(f"mode must be one of {', '.join(HESSIAN_MODES)}, got {mode!r}.")
     selection = Selection(fun, argnums, argnames, "hessian")
 
-    @wraps(fun)
+    @derived_from(fun, "hessian")
     def hessian_of(*args, **kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, "hessian", holomorphic)

@@ -154,7 +154,7 @@ def test_jit_keeps_jax_methods():
     assert fun.trace(V).jaxpr.out_avals[0].shape == (3,)
     assert fun.eval_shape(V).shape == (3,)
     fun.clear_cache()
-    assert fun.__name__ == "<lambda>"
+    assert fun.__name__ == "grad"
 
 
 def test_jit_inside_and_outside_of_derivatives():

@@ -35,7 +35,7 @@ CASES = {
     "erf": case(s.erf, X, reference=lax.erf),
     "erfc": case(s.erfc, X, reference=lax.erfc),
     "erf_inv": case(s.erf_inv, INSIDE, reference=lax.erf_inv),
-    "log_ndtr": case(s.log_ndtr, 3 * X, reference=special.log_ndtr),
+    "log_ndtr": case(s.log_ndtr, 3 * X, reference=special.log_ndtr, widths=("float32",)),  # no half precision
     "lgamma": case(s.lgamma, POSITIVE, reference=lax.lgamma),
     "lgamma.negative": case(s.lgamma, X, reference=lax.lgamma),
     "digamma": case(s.digamma, POSITIVE, reference=lax.digamma),

@@ -49,6 +49,8 @@ def xlog1py(x: Any, y: Any) -> Any:
 
 def _quotient(x, y):
     """x / y, and 0 at 0/0: where x is 0, the function is constant in y."""
+    if isinstance(x, Lit) and x.value:
+        return div(x, y)
     both = eq(select(eq(x, 0.0), y, fill(1.0, y.aval)), 0.0)
     return div(x, select(both, fill(1.0, y.aval), y))
 

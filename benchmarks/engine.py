@@ -62,7 +62,10 @@ def eager(program: Program, order: int, budget: float) -> dict:
 
         calls[library.name] = call
     own = calls.pop("gradlab")
-    pairs = {name: summary(interleaved({"gradlab": own, name: call}, budget)) for name, call in calls.items()}
+    turns = {
+        name: interleaved({"gradlab": own, name: call}, budget, slice_seconds=2e-2) for name, call in calls.items()
+    }
+    pairs = {name: summary(seen) for name, seen in turns.items()}
     jax_pair = pairs.pop("jax")
     for name, pair in pairs.items():
         jax_pair["seconds"][name] = pair["seconds"][name]

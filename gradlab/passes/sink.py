@@ -42,13 +42,17 @@ def sink(graph: Graph) -> Graph:
         if type(a) is Var:
             readers[a] = readers.get(a, 0) + 1
 
+    read_whole = {a for eqn in graph.eqns if eqn.prim is not pick_p for a in eqn.inputs if type(a) is Var}
+    read_whole.update(a for a in graph.outputs if type(a) is Var)
+
     def run(builder, *xs):
         sinking = _Sinking(dict(zip(graph.inputs, xs, strict=True)), made, readers)
         read = sinking.read
         for eqn in graph.eqns:
             builder.where = eqn.where
             operands = tuple([read(a) for a in eqn.inputs])
-            if eqn.prim is pick_p:
+            # A line that others read too is there in any case: one element of it is cheapest read from it.
+            if eqn.prim is pick_p and eqn.inputs[0] not in read_whole:
                 index = operands[1]
                 outs = (sinking.picked(eqn.inputs[0], Choice(index, eqn.params["axis"], tuple(range(index.ndim)))),)
             else:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ..ir.errors import MissingRuleError
 from ..ir.graph import is_inexact
 from ..ops import arith, compare, convert, elementwise, guarded, operands
 from ..trace.avals import canonical_dtype
@@ -286,7 +287,9 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     if not is_inexact(a.aval.dtype):
         if decimals >= 0:
             return a
-        raise NotImplementedError("round of integers to negative decimals is not defined in jax.numpy either.")
+        raise MissingRuleError(
+            "round of integers to negative decimals is not defined in jax.numpy either. Convert with .astype(float)."
+        )
     if decimals == 0:
         return _round_complex(a)
     factor = 10.0**decimals

@@ -7,12 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..ir.errors import DTypeError
+from ..ir.errors import ArgumentError
 from ..ir.graph import is_inexact
 from ..ops import compare, convert
 from .dispatch import public
 from .elementwise import maximum, minimum
 from .formulas import isnan, truth
+from .places import nonzero
 from .promote import SCALARS, alike, broadcast_shapes, lift, promote, stretch
 
 # -- choosing
@@ -20,9 +21,13 @@ from .promote import SCALARS, alike, broadcast_shapes, lift, promote, stretch
 
 @public("where")
 def where(condition: Any, x: Any = None, y: Any = None, /, *, size: Any = None, fill_value: Any = None) -> Any:
-    """`jax.numpy.where` of three arguments, on tracers too."""
+    """`jax.numpy.where`, on tracers too; of a condition alone it is `nonzero`."""
+    if x is None and y is None:
+        return nonzero(condition, size=size, fill_value=fill_value)
     if x is None or y is None:
-        raise DTypeError("where(mask) alone has a shape that depends on values; give where(mask, x, y).")
+        raise ArgumentError("where takes a condition alone, or where(condition, x, y); got one of x and y.")
+    if size is not None or fill_value is not None:
+        raise ArgumentError("size and fill_value belong to where(condition) alone; where(condition, x, y) has a shape.")
     return select_of(condition, *promote(x, y))
 
 

@@ -1,4 +1,7 @@
-"""Arrays from nothing, from numbers, and from nested lists of arrays."""
+"""Arrays from nothing, from numbers, and from nested lists of arrays.
+
+`device` is taken and has no meaning inside a trace: a program runs where its arguments are.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from ..trace.avals import canonical_dtype
 from ..trace.builder import AMBIENT
 from ..trace.tracer import Tracer
 from . import axes as ax
-from .dispatch import has_tracer, public
+from .dispatch import has_tracer, no_sharding, public
 from .manipulation import stack
 from .promote import SCALARS, home, lift, number, promote, retype, stretch
 from .promote import aval as aval_of
@@ -32,26 +35,30 @@ def constant(value: Any, shape: Any, dtype: Any, weak: bool = False) -> Tracer:
 
 
 @public("zeros")
-def zeros(shape: Any, dtype: Any = None, **placement: Any) -> Any:
+def zeros(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """`jax.numpy.zeros`, recorded inside a trace."""
+    no_sharding("zeros", out_sharding)
     return constant(0, shape, float if dtype is None else dtype)
 
 
 @public("ones")
-def ones(shape: Any, dtype: Any = None, **placement: Any) -> Any:
+def ones(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """`jax.numpy.ones`, recorded inside a trace."""
+    no_sharding("ones", out_sharding)
     return constant(1, shape, float if dtype is None else dtype)
 
 
 @public("empty")
-def empty(shape: Any, dtype: Any = None, **placement: Any) -> Any:
+def empty(shape: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """`jax.numpy.empty`, recorded inside a trace: zeros."""
+    no_sharding("empty", out_sharding)
     return zeros(shape, dtype)
 
 
 @public("full")
-def full(shape: Any, fill_value: Any, dtype: Any = None, **placement: Any) -> Any:
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
     """`jax.numpy.full`, on tracers too."""
+    no_sharding("full", out_sharding)
     if type(fill_value) in SCALARS:
         found = aval_of(fill_value)
         return constant(fill_value, shape, found.dtype if dtype is None else dtype, found.weak and dtype is None)
@@ -62,11 +69,12 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **placement: Any) -> An
 
 def _like(name: str, value: Any) -> Any:
     @public(name)
-    def call(a: Any, dtype: Any = None, shape: Any = None, **placement: Any) -> Any:
+    def call(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None) -> Any:
+        no_sharding(name, out_sharding)
         found = aval_of(a)
         dtype, weak = (found.dtype, found.weak) if dtype is None else (canonical_dtype(dtype), False)
         out = Aval(found.shape if shape is None else ax.shape_of(shape), dtype, weak and shape is None)
-        return home(a).literal(number(value, dtype), out)
+        return (AMBIENT.stack[-1] if AMBIENT.stack else home(a)).literal(number(value, dtype), out)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"`jax.numpy.{name}`, on tracers too."
@@ -75,12 +83,19 @@ def _like(name: str, value: Any) -> Any:
 
 zeros_like = _like("zeros_like", 0)
 ones_like = _like("ones_like", 1)
-empty_like = _like("empty_like", 0)
+
+
+@public("empty_like")
+def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """`jax.numpy.empty_like`, on tracers too: zeros."""
+    return zeros_like(prototype, dtype, shape)
 
 
 @public("full_like")
-def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, **placement: Any) -> Any:
+def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None,
+              out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.full_like`, on tracers too."""
+    no_sharding("full_like", out_sharding)
     found = aval_of(a)
     value = home(a, fill_value).operand(fill_value, found.reshaped(()))
     weak = found.weak and dtype is None
@@ -97,8 +112,10 @@ def _assembled(x: Any) -> Any:
 
 
 @public("array")
-def array(object: Any, dtype: Any = None, copy: bool = True, order: Any = "K", ndmin: int = 0, **placement: Any) -> Any:
+def array(object: Any, dtype: Any = None, copy: bool = True, order: Any = "K", ndmin: int = 0, *, device: Any = None,
+          out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.array`, on tracers and nested lists with tracers too."""
+    no_sharding("array", out_sharding)
     if isinstance(object, list | tuple):
         out = _assembled(object) if has_tracer(object) else lift(_host(object))
         out = retype(out, out.dtype)
@@ -122,8 +139,12 @@ def _leaves(x: Any) -> list[Any]:
 
 
 @public("asarray")
-def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None, **placement: Any) -> Any:
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None = None, device: Any = None,
+            out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.asarray`, on tracers and nested lists with tracers too."""
+    no_sharding("asarray", out_sharding)
+    if type(a) is Tracer and not copy and (dtype is None or (canonical_dtype(dtype) == a.dtype and not a.weak_type)):
+        return a  # the same object: an assignment to it is seen under both names, as in NumPy
     return array(a, dtype, False)
 
 
@@ -131,8 +152,10 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: bool | None =
 
 
 @public("arange")
-def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, **placement: Any) -> Any:
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None,
+           out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.arange`, recorded inside a trace; the bounds must be numbers known now."""
+    no_sharding("arange", out_sharding)
     low, high = (0, start) if stop is None else (start, stop)
     low, high, step = (_known(x) for x in (low, high, 1 if step is None else step))
     given = [x for x in (start, stop) if x is not None]
@@ -154,7 +177,7 @@ def _known(x: Any) -> Any:
 
 @public("linspace")
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-             axis: int = 0, **placement: Any) -> Any:  # fmt: skip
+             axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.linspace`, on tracers too."""
     num = operator.index(num)
     start, stop = promote(start, stop, inexact=True)
@@ -202,7 +225,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 
 
 @public("eye")
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, **placement: Any) -> Any:
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Any:
     """`jax.numpy.eye`, recorded inside a trace."""
     shape = ax.shape_of((N, N if M is None else M))
     return retype(_diagonal_mask(shape, k), canonical_dtype(float if dtype is None else dtype))

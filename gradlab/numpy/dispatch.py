@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -10,10 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..ir.errors import ArgumentError
 from ..ir.graph import Lit
 from ..trace.avals import is_jax_tracer
 from ..trace.builder import AMBIENT
 from ..trace.tracer import Tracer
+from .aliasing import sharing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,17 +49,63 @@ def recording(args: Any, kwargs: dict[str, Any]) -> bool:
     return bool(AMBIENT.stack) and not has_jax_tracer(args) and not has_jax_tracer(kwargs.values())
 
 
-def public(native: Callable[..., Any] | str) -> Callable[[F], F]:
-    """Makes a function that records primitives into one that is `native` (of jax.numpy) on JAX's own arrays."""
-    ours: Callable[..., Any] = getattr(jnp, native) if isinstance(native, str) else native
+def no_sharding(name: str, out_sharding: Any) -> None:
+    """**Raises:** `ArgumentError` if a sharding is asked for inside a program that is recorded."""
+    if out_sharding is not None:
+        raise ArgumentError(
+            f"{name} was given out_sharding={out_sharding!r} inside a traced function, where arrays have no place yet. "
+            "Leave it away; place the arguments (jax.device_put), or the result (gradlab.jit's out_shardings)."
+        )
+
+
+def sized_by_values(native: str) -> Callable[[F], F]:
+    """`public` for a function whose result has a shape that values decide: of known arrays it is computed at once."""
+    ours = getattr(jnp, native)
+    known = sharing(native)
 
     def decorate(fn: F) -> F:
         @wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if args and type(args[0]) is Tracer:
-                return fn(*args, **kwargs)
-            return fn(*args, **kwargs) if recording(args, kwargs) else ours(*args, **kwargs)
+            if has_tracer(args) or (kwargs and has_tracer(kwargs.values())):
+                return known(fn(*args, **kwargs), args, kwargs)
+            if not AMBIENT.stack or has_jax_tracer(args) or has_jax_tracer(kwargs.values()):
+                return ours(*args, **kwargs)
+            with jax.ensure_compile_time_eval():  # a jax.jit around the trace would hide the values
+                return ours(*args, **kwargs)
 
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _spelled_out(fn: Callable[..., Any], ours: Callable[..., Any]) -> inspect.Signature:
+    """The signature of `fn`, where `**placement` (JAX's devices and shardings) has the names this version gives it."""
+    signature = inspect.signature(fn)
+    own = {p.name: p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD}
+    if len(own) == len(signature.parameters):
+        return signature
+    theirs = inspect.signature(ours).parameters.values()
+    more = [p.replace(annotation=Any) for p in theirs if p.kind is p.KEYWORD_ONLY and p.name not in own]
+    return signature.replace(parameters=[*own.values(), *more])
+
+
+def public(native: Callable[..., Any] | str) -> Callable[[F], F]:
+    """Makes a function that records primitives into one that is `native` (of jax.numpy) on JAX's own arrays."""
+    ours: Callable[..., Any] = getattr(jnp, native) if isinstance(native, str) else native
+    known = sharing(ours.__name__)
+
+    def decorate(fn: F) -> F:
+        @wraps(fn)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if (args and type(args[0]) is Tracer) or recording(args, kwargs):
+                return known(fn(*args, **kwargs), args, kwargs)
+            return ours(*args, **kwargs)
+
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            return known(fn(*args, **kwargs), args, kwargs)
+
+        call.recorded = recorded  # type: ignore[attr-defined]  # without the question, for methods of a tracer
+        call.__signature__ = _spelled_out(fn, ours)  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate

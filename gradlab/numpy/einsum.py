@@ -14,7 +14,7 @@ from ..ir.errors import ShapeError
 from ..ops import reduce, shape
 from ..ops.contract import dot_general
 from ..trace.avals import canonical_dtype
-from .dispatch import public
+from .dispatch import no_sharding, public
 from .indexing import gathered
 from .manipulation import permuted
 from .matmul import operands
@@ -24,8 +24,9 @@ from .promote import stretch
 
 @public("einsum")
 def einsum(subscripts: Any, /, *arrays: Any, out: None = None, optimize: Any = "auto", precision: Any = None,
-           preferred_element_type: Any = None, **ignored: Any) -> Any:  # fmt: skip
+           preferred_element_type: Any = None, out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.einsum`, on tracers too, with subscripts as text or as interleaved lists."""
+    no_sharding("einsum", out_sharding)
     text, arrays = _text(subscripts, arrays)
     if not arrays:
         raise ShapeError("einsum needs at least one array.")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
 import jax.numpy as jnp
 
-from ..ir.errors import MissingRuleError
+from ..ir.errors import ArgumentError, MissingRuleError
 from ..ir.graph import is_inexact
 from ..ops import arith, compare, convert, elementwise, guarded, operands
 from ..trace.avals import canonical_dtype
 from ..trace.tracer import Tracer
+from .aliasing import own, sharing
 from .dispatch import is_operand, public, recording
 from .elementwise import AND, OR, as_number
 from .promote import alike, lift, promote, retype
@@ -26,7 +28,7 @@ def _power(x: Any, y: Any) -> Any:
         x = lift(x)
         if x.aval.dtype.kind == "b":
             (x,) = alike(as_number(x))
-        return lifted_like(x, arith.integer_pow(x, y=y))
+        return own(lifted_like(x, arith.integer_pow(x, y=y)), (x,))
     if type(y) is float and y == 0.5 and type(x) is Tracer:
         return arith.sqrt(promote(x, y)[0])
     x, y = promote(x, y)
@@ -71,15 +73,40 @@ def formula(native: str, inexact: bool = True):
 
     def decorate(fn: Any) -> Any:
         ours = getattr(jnp, native)
+        known = sharing(native)
+        signature = inspect.signature(ours)
 
-        def call(*xs: Any) -> Any:
+        def call(*xs: Any, **by_name: Any) -> Any:
+            if by_name:
+                xs = in_order(native, signature, xs, by_name)
             if recording(xs, {}):
-                return fn(*alike(*xs, inexact=inexact))
+                like = alike(*xs, inexact=inexact)
+                return known(fn(*like), tuple(like), {})
             return ours(*xs)
 
+        if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):  # one of jax.numpy's ufuncs
+            own_ones = inspect.signature(fn).parameters.values()
+            shown = inspect.Signature(
+                [p if p.kind is p.VAR_POSITIONAL else p.replace(kind=p.POSITIONAL_ONLY) for p in own_ones]
+            )
+        else:
+            shown = signature
+        call.__signature__ = shown  # type: ignore[attr-defined]
         return named(call, native)
 
     return decorate
+
+
+def in_order(name: str, signature: inspect.Signature, xs: tuple, by_name: dict[str, Any]) -> tuple[Any, ...]:
+    """The operands by position, of a call that names some.
+
+    **Raises:** `ArgumentError` for `out` and `where`, which jax.numpy has and refuses too.
+    """
+    given = signature.bind(*xs, **by_name)
+    for option in ("out", "where"):
+        if given.arguments.pop(option, None) is not None:
+            raise ArgumentError(f"{name} writes into no array and computes all elements: leave {option}= away.")
+    return tuple(x for value in given.arguments.values() for x in (value if isinstance(value, tuple) else (value,)))
 
 
 @formula("positive", inexact=False)
@@ -256,12 +283,12 @@ def heaviside(x, y):
 
 @formula("fmax", inexact=False)
 def fmax(x, y):
-    return compare.select(OR(compare.gt(x, y), isnan(y)), x, y)
+    return compare.select(OR(compare.ge(x, y), isnan(y)), x, y)
 
 
 @formula("fmin", inexact=False)
 def fmin(x, y):
-    return compare.select(OR(compare.lt(x, y), isnan(y)), x, y)
+    return compare.select(OR(compare.le(x, y), isnan(y)), x, y)
 
 
 @formula("imag", inexact=False)

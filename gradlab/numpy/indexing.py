@@ -37,8 +37,13 @@ class Plan(NamedTuple):
     arrays: tuple[Any, ...]
 
 
-def read(index: Any, x: Aval) -> Plan:
-    """The plan of `x[index]`, checked against x's shape."""
+def read(index: Any, x: Aval, strict: bool = True, wrap: bool = True) -> Plan:
+    """The plan of `x[index]`.
+
+    **Arguments:** `strict`: whether positions known now must lie within x. `wrap`: whether negative ones count from
+    the end.
+    **Raises:** `IndexingError` where the index does not fit.
+    """
     items = _expanded(index, x)
     slices, new, dropped, arrays = [], [], [], {}
     axis = out = 0
@@ -50,14 +55,12 @@ def read(index: Any, x: Aval) -> Plan:
         n = x.shape[axis]
         if isinstance(item, slice):
             slices.append(_slice(item, n))
-        elif isinstance(item, int):
-            if not -n <= item < n:
-                raise IndexingError(f"index {item} is out of bounds for axis {axis} of {x}, which has size {n}.")
+        elif isinstance(item, int) and (-n if wrap else 0) <= item < n:
             slices.append((item % n, item % n + 1, 1))
             dropped.append(out)
         else:
             slices.append((0, n, 1))
-            arrays[out] = positions(item, n, axis, x)
+            arrays[out] = positions(np.asarray(item) if isinstance(item, int) else item, n, axis, x, strict, wrap)
         axis += 1
         out += 1
     if not arrays:
@@ -126,9 +129,9 @@ class _Masked(NamedTuple):
 def _one(item: Any) -> list[Any]:
     if item is None or item is Ellipsis or isinstance(item, slice):
         return [item]
-    if isinstance(item, bool | np.bool_):
+    if is_truth(item) and not np.ndim(item):
         raise IndexingError(
-            "a single True or False is no index here; use gradlab.numpy.where or an axis made with None."
+            "a single True or False is an index alone, not beside others; use gradlab.numpy.where, or None for an axis."
         )
     if isinstance(item, int | np.integer):
         return [int(item)]
@@ -155,16 +158,26 @@ def _one(item: Any) -> list[Any]:
         ) from None
 
 
+def is_truth(item: Any) -> bool:
+    """Whether an index is boolean: a mask, or a single truth."""
+    return isinstance(item, bool | np.bool_) or (
+        isinstance(item, np.ndarray | jax.Array | Tracer) and item.dtype.kind == "b"
+    )
+
+
+def _known_mask(item: Any) -> np.ndarray:
+    try:
+        return np.asarray(item.value("a boolean mask") if type(item) is Tracer else item)
+    except (ConcretizationError, jax.errors.TracerArrayConversionError):
+        raise ConcretizationError(
+            f"the size of x[mask] depends on the values of the mask {aval_of(item)}, which are not known here: under "
+            "jit and vmap a function is read before there are numbers. Use gradlab.numpy.where(mask, x, 0), or, with a "
+            "size of your own, x[gradlab.numpy.nonzero(mask, size=n)]. x.at[mask].set(v) of one value v needs no size."
+        ) from None
+
+
 def _mask(item: Any) -> list[Any]:
-    if type(item) is Tracer or is_jax_tracer(item):
-        try:
-            item = item.value("a boolean mask") if type(item) is Tracer else np.asarray(item)
-        except (ConcretizationError, jax.errors.TracerArrayConversionError):
-            raise ConcretizationError(
-                f"the size of x[mask] depends on the values of the mask {aval_of(item)}, which are not known here. "
-                "Use gradlab.numpy.where(mask, x, 0) and sum, or x[indices] with indices of a fixed size."
-            ) from None
-    item = np.asarray(item)
+    item = _known_mask(item)
     return [_Masked(p, item.shape, i) for i, p in enumerate(np.nonzero(item))]
 
 
@@ -177,7 +190,7 @@ def _check_masks(items: list[Any], x: Aval, dots: int) -> None:
             continue
         if isinstance(item, _Masked):
             if item.shape[item.axis] != x.shape[axis]:
-                raise ConcretizationError(
+                raise IndexingError(
                     f"a mask of shape {item.shape} does not fit {x}: axis {axis} has size {x.shape[axis]}."
                 )
             items[k] = item.positions
@@ -195,15 +208,16 @@ def _slice(item: slice, n: int) -> tuple[int, int, int]:
     return start, max(start, stop) if step > 0 else min(start, stop), step
 
 
-def positions(item: Any, n: int, axis: int, x: Aval) -> Any:
-    """Positions counted from 0."""
+def positions(item: Any, n: int, axis: int, x: Aval, strict: bool = True, wrap: bool = True) -> Any:
+    """Positions counted from 0, those outside as they are."""
     if isinstance(item, np.ndarray):
-        if item.size and not (-n <= item.min() and item.max() < n):
-            worst = int(item.min()) if item.min() < -n else int(item.max())
+        least = -n if wrap else 0
+        if strict and item.size and not (least <= item.min() and item.max() < n):
+            worst = int(item.min()) if item.min() < least else int(item.max())
             raise IndexingError(f"index {worst} is out of bounds for axis {axis} of {x}, which has size {n}.")
-        return np.where(item < 0, item + n, item)
+        return np.where(item < 0, item + n, item) if wrap else item
     item = lift(item)
-    if item.dtype.kind == "u":
+    if item.dtype.kind == "u" or not wrap:
         return item
     zero = fill(0, item.aval)
     return select(lt(item, zero), add(item, fill(n, item.aval)), item)
@@ -230,9 +244,11 @@ def apply_slices(x: Any, slices: Sequence[tuple[int, int, int]]) -> Any:
     return ops.rev(x, tuple(turned)) if turned else x
 
 
-def getitem(x: Any, index: Any, mode: str = "promise_in_bounds") -> Any:
-    """`x[index]`."""
-    plan = read(index, x.aval)
+def getitem(x: Any, index: Any, mode: str = "promise_in_bounds", wrap: bool = True) -> Any:
+    """`x[index]`; positions known now must lie within x unless another `mode` says what outside means."""
+    if is_truth(index) and not np.ndim(index):
+        x, index = ops.reshape(x, (1, *x.shape)), slice(bool(_known_mask(index)))
+    plan = read(index, x.aval, mode == "promise_in_bounds", wrap)
     x = apply_slices(x, plan.slices)
     if plan.new:
         rest = iter(x.shape)

@@ -11,14 +11,15 @@ from ..ir.errors import ShapeError
 from ..ir.graph import Lit
 from ..ops import shape as ops
 from . import axes as ax
-from .dispatch import public
+from .dispatch import no_sharding, public
 from .promote import aval as aval_of
 from .promote import broadcast_shapes, home, lift, result_dtype, retype, stretch
 
 
 @public("reshape")
-def reshape(a: Any, shape: Any = None, order: str = "C", *, copy: bool | None = None) -> Any:
+def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None, out_sharding: Any = None) -> Any:
     """`jax.numpy.reshape`, on tracers too."""
+    no_sharding("reshape", out_sharding)
     a = lift(a)
     new = ax.resolved(shape if isinstance(shape, tuple | list) else (shape,), a.aval)
     if order == "F":
@@ -27,8 +28,9 @@ def reshape(a: Any, shape: Any = None, order: str = "C", *, copy: bool | None = 
 
 
 @public("ravel")
-def ravel(a: Any, order: str = "C") -> Any:
+def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
     """`jax.numpy.ravel`, on tracers too."""
+    no_sharding("ravel", out_sharding)
     return reshape(a, (-1,) if aval_of(a).size else (0,), order)
 
 
@@ -48,11 +50,14 @@ def permuted(a: Any, order: Sequence[int]) -> Any:
     return a if order == tuple(range(len(order))) else ops.permute(a, order)
 
 
-permute_dims = public("permute_dims")(transpose.__wrapped__)  # type: ignore[attr-defined]
+@public("permute_dims")
+def permute_dims(a: Any, /, axes: Any) -> Any:
+    """`jax.numpy.permute_dims`, on tracers too."""
+    return transpose(a, axes)
 
 
 @public("matrix_transpose")
-def matrix_transpose(x: Any) -> Any:
+def matrix_transpose(x: Any, /) -> Any:
     """`jax.numpy.matrix_transpose`, on tracers too."""
     return swapaxes(x, -1, -2)
 
@@ -112,8 +117,9 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 
 
 @public("broadcast_to")
-def broadcast_to(array: Any, shape: Any) -> Any:
+def broadcast_to(array: Any, shape: Any, *, out_sharding: Any = None) -> Any:
     """`jax.numpy.broadcast_to`, on tracers too."""
+    no_sharding("broadcast_to", out_sharding)
     return stretch(lift(array), ax.shape_of(shape))
 
 
@@ -317,14 +323,16 @@ def tile(A: Any, reps: Any) -> Any:
 
 
 @public("repeat")
-def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Any:
+def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None,
+           out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.repeat`, on tracers too; `repeats` must have a value."""
+    no_sharding("repeat", out_sharding)
     a = lift(a)
     if axis is None:
         a, axis = ravel(a), 0
     axis = ax.one(axis, a.ndim)
     n = a.shape[axis]
-    counts = np.asarray(repeats.tolist() if hasattr(repeats, "aval") else repeats)
+    counts = np.asarray(repeats.value("an index or a size") if hasattr(repeats, "value") else repeats)
     if counts.size == 1 and total_repeat_length is None:
         k = int(counts.reshape(()))
         apart = ops.reshape(a, (*a.shape[: axis + 1], 1, *a.shape[axis + 1 :]))

@@ -13,7 +13,7 @@ from ..ops import convert, shape
 from ..ops.contract import dot_general
 from ..trace.avals import canonical_dtype
 from . import axes as ax
-from .dispatch import public
+from .dispatch import no_sharding, public
 from .manipulation import permuted
 from .promote import aval as aval_of
 from .promote import broadcast_shapes, home, result_dtype, retype, stretch
@@ -40,8 +40,10 @@ def _mismatch(name: str, x: Any, y: Any, m: int, n: int, remedy: str) -> Excepti
 
 
 @public("matmul")
-def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None,
+           out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.matmul`, on tracers too."""
+    no_sharding("matmul", out_sharding)
     x, y = operands(a, b)
     if not x.ndim or not y.ndim:
         raise ShapeError(
@@ -102,8 +104,10 @@ def _matmul_mixed(x: Any, y: Any, lead: tuple[int, ...], precision: Any, preferr
 
 
 @public("dot")
-def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None,
+        out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.dot`, on tracers too."""
+    no_sharding("dot", out_sharding)
     x, y = operands(a, b)
     if not x.ndim or not y.ndim:
         return x * y
@@ -114,8 +118,10 @@ def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = 
 
 
 @public("tensordot")
-def tensordot(a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def tensordot(a: Any, b: Any, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None,
+              out_sharding: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.tensordot`, on tracers too."""
+    no_sharding("tensordot", out_sharding)
     x, y = operands(a, b)
     if isinstance(axes, int | np.integer):
         k = operator.index(axes)

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..ir.errors import ItemAssignmentError
 from ..trace.tracer import Tracer
-from . import choose, dtypes, elementwise, formulas, indexing, manipulation, matmul, reductions, selection, sorting
+from . import (
+    choose,
+    dtypes,
+    elementwise,
+    formulas,
+    indexing,
+    manipulation,
+    matmul,
+    places,
+    reductions,
+    searching,
+    selection,
+    sorting,
+)
+from .aliasing import is_basic, own, share
+from .assignment import assign, in_place, speaks_numpy
 from .dispatch import is_operand
 from .updates import At
 
 
 def _method(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The function of gradlab.numpy without its question whether to record: self is a tracer."""
-    return getattr(fn, "__wrapped__", fn)
+    return getattr(fn, "recorded", fn)
 
 
 def _guarded(fn: Callable[..., Any], swap: bool = False) -> Callable[..., Any]:
@@ -66,6 +80,8 @@ def _operators() -> dict[str, Callable[..., Any]]:
     for name, pair in _COMPARISONS.items():
         found[f"__{name}__"] = pair.operator
     found["__pow__"], found["__rpow__"] = formulas.POWER, formulas.power_swapped
+    for name in (*_BINARY, "floordiv", "mod", "matmul", "pow"):
+        found[f"__i{name}__"] = in_place(found[f"__{name}__"])
     found["__neg__"] = elementwise.negative
     found["__pos__"] = formulas.positive
     found["__abs__"] = elementwise.abs
@@ -77,20 +93,29 @@ def _operators() -> dict[str, Callable[..., Any]]:
 
 
 def _getitem(self: Tracer, index: Any) -> Tracer:
-    return indexing.getitem(self, index)
-
-
-def _setitem(self: Tracer, index: Any, value: Any) -> None:
-    raise ItemAssignmentError(
-        f"x[i] = v would change a traced array ({self.aval}) in place, and arrays here do not change. "
-        "Write x = x.at[i].set(v); for x[i] += v, x = x.at[i].add(v)."
-    )
+    out = indexing.getitem(self, index)
+    if not out.aval.shape:
+        return out.fresh() if out is self else out  # NumPy's scalars share memory with nobody
+    if is_basic(index):
+        return share(out, self, index)
+    return share(out, self) if type(index) is Tracer and not index.aval.shape else own(out, (self,))
 
 
 def _iter(self: Tracer) -> Iterator[Tracer]:
     if not self.aval.shape:
         raise TypeError(f"iteration over a 0-d array {self.aval}")
-    return iter(manipulation.unstack(self))
+    return _items(self)
+
+
+def _items(self: Tracer) -> Iterator[Tracer]:
+    """The items, each as it is when its turn comes."""
+    items: Any = ()
+    read = None
+    for i in range(self.aval.shape[0]):
+        if self.id != read:
+            items, read = manipulation.unstack.__wrapped__(self), self.id
+        item = items[i].fresh()
+        yield share(item, self, i) if item.aval.shape else item
 
 
 # -- attributes and methods
@@ -115,6 +140,30 @@ def _matrix_transpose(self: Tracer) -> Tracer:
     return manipulation.swapaxes(self, -1, -2)
 
 
+def _conj(self: Tracer) -> Tracer:
+    """The complex conjugates; real numbers are their own, and NumPy hands back the array itself."""
+    return elementwise.conj(self) if self.aval.dtype.kind == "c" else self
+
+
+def _flatten(self: Tracer, order: str = "C") -> Tracer:
+    """The elements in one row, as a copy."""
+    return own(manipulation.ravel(self, order), (self,))
+
+
+def _fill(self: Tracer, value: Any) -> None:
+    """Every element set to `value`, in place."""
+    assign(self, ..., value)
+
+
+def _sort(self: Tracer, axis: int | None = -1, **how: Any) -> Tracer | None:
+    """The elements sorted along an axis: in place in plain NumPy code, as a result elsewhere."""
+    out = sorting.sort(self, axis, **how)
+    if not speaks_numpy():
+        return out
+    assign(self, ..., out)
+    return None
+
+
 def _view_real(self: Tracer) -> Tracer:
     return elementwise.real(self)
 
@@ -131,7 +180,7 @@ _ATTRIBUTES = {
 _METHODS = {
     "reshape": _reshape,
     "transpose": _transpose,
-    "flatten": manipulation.ravel,
+    "flatten": _flatten,
     "ravel": manipulation.ravel,
     "swapaxes": manipulation.swapaxes,
     "squeeze": manipulation.squeeze,
@@ -154,15 +203,19 @@ _METHODS = {
     "cumprod": reductions.cumprod,
     "clip": choose.clip,
     "round": formulas.round,
-    "conj": elementwise.conj,
-    "conjugate": elementwise.conjugate,
+    "conj": _conj,
+    "conjugate": _conj,
     "dot": matmul.dot,
     "take": selection.take,
     "diagonal": selection.diagonal,
     "trace": selection.trace,
-    "sort": sorting.sort,
+    "sort": _sort,
+    "fill": _fill,
     "argsort": sorting.argsort,
-    "searchsorted": sorting.searchsorted,
+    "argpartition": sorting.argpartition,
+    "compress": selection.compress,
+    "nonzero": places.nonzero,
+    "searchsorted": searching.searchsorted,
 }
 
 
@@ -175,7 +228,7 @@ def install() -> None:
     for name, get in _ATTRIBUTES.items():
         setattr(Tracer, name, property(get))
     Tracer.__getitem__ = _getitem  # type: ignore[attr-defined]
-    Tracer.__setitem__ = _setitem  # type: ignore[attr-defined]
+    Tracer.__setitem__ = assign  # type: ignore[attr-defined]
     Tracer.__iter__ = _iter  # type: ignore[attr-defined]
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..ir.errors import ShapeError
-from ..ir.graph import Aval, Lit, is_inexact
+from ..ir.errors import DTypeError, ShapeError
+from ..ir.graph import Aval, Lit, is_inexact, is_key
 from ..ops.convert import convert
 from ..ops.shape import broadcast
 from ..ops.weaken import weaken
-from ..trace.avals import aval_of, x64
+from ..trace.avals import NO_KEYS, aval_of, x64
 from ..trace.builder import AMBIENT, Builder, innermost
 from ..trace.tracer import Tracer
 
@@ -48,7 +48,10 @@ def lift(x: Any) -> Tracer:
 
 
 def result_dtype(avals: Sequence[Aval], inexact: bool = False) -> tuple[np.dtype, bool]:
-    """The dtype, and whether it is weak, that jax.numpy computes with on operands of these types."""
+    """The dtype, and whether it is weak, that jax.numpy computes with on operands of these types.
+
+    **Raises:** `DTypeError` where random keys meet anything but keys of their own kind.
+    """
     key = (tuple([(a.dtype, a.weak) for a in avals]), inexact, x64())
     found = _DTYPES.get(key)
     if found is None:
@@ -58,6 +61,10 @@ def result_dtype(avals: Sequence[Aval], inexact: bool = False) -> tuple[np.dtype
 
 def _ask_jax(avals: Sequence[Aval], inexact: bool) -> tuple[np.dtype, bool]:
     """The lattice is JAX's own; it is asked on abstract values, which know of weakness."""
+    if any(is_key(a.dtype) for a in avals):
+        if any(a.dtype != avals[0].dtype for a in avals):
+            raise DTypeError(f"random keys and numbers do not mix, got {' and '.join(map(str, avals))}. {NO_KEYS}")
+        return avals[0].dtype, False
     answer: list[tuple[np.dtype, bool]] = []
 
     def ask(*xs):

@@ -10,18 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..ir.errors import ShapeError
+from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval, is_inexact
 from ..ops import arith, convert, cumulative, reduce
 from ..ops import shape as shape_ops
+from ..ops.guarded import root
 from ..ops.operands import kind
 from ..trace.avals import canonical_dtype, x64
 from . import axes as ax
 from . import elementwise as ew
 from .choose import where as choose
 from .dispatch import public
-from .formulas import isnan, lifted_like, truth
-from .promote import lift, retype
+from .formulas import lifted_like, truth
+from .promote import alike, lift, retype
 
 _ANSWERS: dict[tuple, np.dtype] = {}
 
@@ -35,7 +36,8 @@ def _dtype_of(fn: Callable[..., Any], aval: Aval) -> np.dtype:
     return found
 
 
-def _given(dtype: Any, fn: Callable[..., Any], x: Any) -> np.dtype:
+def given_dtype(dtype: Any, fn: Callable[..., Any], x: Any) -> np.dtype:
+    """The dtype asked for, or else the one in which jax.numpy's `fn` answers for x."""
     return _dtype_of(fn, x.aval) if dtype is None else canonical_dtype(dtype)
 
 
@@ -64,7 +66,7 @@ def sum(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims:
     """`jax.numpy.sum`, on tracers too."""
     x = lift(a)
     axes = ax.several(axis, x.ndim)
-    x = _only(retype(x, _given(dtype, jnp.sum if promote_integers else _plain_sum, x)), where, 0)
+    x = _only(retype(x, given_dtype(dtype, jnp.sum if promote_integers else _plain_sum, x)), where, 0)
     total = _shaped(reduce.reduce_sum(x, axes=axes), x, axes, keepdims)
     return total if initial is None else total + initial
 
@@ -73,13 +75,17 @@ def _plain_sum(x):
     return jnp.sum(x, promote_integers=False)
 
 
+def _plain_prod(x):
+    return jnp.prod(x, promote_integers=False)
+
+
 @public("prod")
 def prod(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
          where: Any = None, promote_integers: bool = True) -> Any:  # fmt: skip
     """`jax.numpy.prod`, on tracers too."""
     x = lift(a)
     axes = ax.several(axis, x.ndim)
-    x = _only(retype(x, _given(dtype, jnp.prod, x)), where, 1)
+    x = _only(retype(x, given_dtype(dtype, jnp.prod if promote_integers else _plain_prod, x)), where, 1)
     total = _shaped(reduce.reduce_prod(x, axes=axes), x, axes, keepdims)
     return total if initial is None else total * initial
 
@@ -91,7 +97,7 @@ def _extremum(name: str, op: Any, over_bools: Any, pair: Any, sign: int) -> Any:
         x = lift(a)
         axes = ax.several(axis, x.ndim)
         if where is not None and initial is None:
-            raise ValueError(f"{name} with where= needs initial=, the result where nothing is selected.")
+            raise ArgumentError(f"{name} with where= needs initial=, the result where nothing is selected.")
         if initial is not None:
             x = _only(x, where, _lowest(x.dtype, sign))
         empty = 0 in [x.shape[i] for i in axes]
@@ -181,30 +187,45 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims
     """`jax.numpy.mean`, on tracers too."""
     x = lift(a)
     axes = ax.several(axis, x.ndim)
-    result = _given(dtype, jnp.mean, x)
+    result = given_dtype(dtype, jnp.mean, x)
     wide = _wide(result)
     total = sum(retype(x, wide), axes, wide, None, keepdims, None, where)
     n = _count(x, axes, keepdims, where, wide)
     return retype(total / (float(n) if type(n) is int else n), result)
 
 
+def variance_dtypes(x: Any, dtype: Any) -> tuple[np.dtype, np.dtype]:
+    """The dtype of a variance, and the one to compute it in."""
+    result = given_dtype(dtype, jnp.var, x)
+    return result, _wide(_dtype_of(jnp.mean, x.aval) if dtype is None or x.dtype.kind == "c" else result)
+
+
+def squared_size(x: Any) -> Any:
+    """|x|²; by x·x̄ of complex numbers, whose derivative is finite at 0."""
+    return convert.real(arith.mul(x, convert.conj(x))) if kind(x.dtype) == "c" else arith.square(x)
+
+
 @public("var")
 def var(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
         where: Any = None, mean: Any = None, correction: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.var`, on tracers too."""
+    if correction is not None and not (type(ddof) is int and ddof == 0):
+        raise ArgumentError("var and std take one of ddof and correction, which mean the same; got both.")
     x = lift(a)
     axes = ax.several(axis, x.ndim)
-    result = _given(dtype, jnp.var, x)
-    whole = _dtype_of(jnp.mean, x.aval) if dtype is None or x.dtype.kind == "c" else result
-    wide = _wide(whole)
+    result, wide = variance_dtypes(x, dtype)
     x = retype(x, wide)
     centred = x - (_mean(x, axes, None, None, True, where=where) if mean is None else mean)
-    square = arith.square(arith.abs(centred)) if kind(wide) == "c" else arith.square(centred)
-    if kind(wide) == "c":
-        square = convert.real(arith.mul(centred, convert.conj(centred)))
+    square = squared_size(centred)
     total = sum(square, axes, square.dtype, None, keepdims, None, where)
     n = _count(x, axes, keepdims, where, square.dtype)
-    return retype(total / (n - (ddof if correction is None else correction)), result)
+    left = n - (ddof if correction is None else correction)
+    if isinstance(left, int | float):
+        return retype(total / float(left if left > 0 else math.nan), result)
+    left = lift(left)
+    # Divided by 1 where there is nothing to divide by, the derivative has no 0/0.
+    some = left > 0
+    return retype(choose(some, total / choose(some, left, 1.0), math.nan), result)
 
 
 _mean = mean
@@ -213,8 +234,8 @@ _mean = mean
 @public("std")
 def std(a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
         where: Any = None, mean: Any = None, correction: Any = None) -> Any:  # fmt: skip
-    """`jax.numpy.std`, on tracers too."""
-    return arith.sqrt(var(lift(a), axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction))
+    """`jax.numpy.std`, on tracers too; where it is 0, its derivative is 0: all elements equal is its minimum."""
+    return root(var(lift(a), axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
 @public("average")
@@ -223,16 +244,42 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     a = lift(a)
     if weights is None:
         out = mean(a, axis, keepdims=keepdims)
-        n = a.size if axis is None else math.prod(a.shape[i] for i in ax.several(axis, a.ndim))
+        n = math.prod(a.shape[i] for i in ax.several(axis, a.ndim))
         total = lifted_like(out, out.dtype.type(n).item())
     else:
-        weights = lift(weights)
-        if weights.shape != a.shape:
-            at = ax.one(axis, a.ndim)
-            weights = shape_ops.broadcast(weights, shape=a.shape, axes=(at,))
+        a, weights = weighted(a, lift(weights), axis)
         total = sum(weights, axis, keepdims=keepdims)
         out = sum(a * weights, axis, keepdims=keepdims) / total
     return (out, shape_ops.broadcast_to(total, out.shape)) if returned else out
+
+
+def weighted(a: Any, weights: Any, axis: Any) -> Any:
+    """The array and its weights promoted, the weights, given for the axes reduced, repeated along the others.
+
+    **Raises:** `ShapeError` where they have another shape.
+    """
+    if weights.shape != a.shape:
+        axes = ax.several(axis, a.ndim)
+        if axis is None or weights.shape != tuple(a.shape[i] for i in axes):
+            raise ShapeError(f"weights need the shape of {a.aval}, or of its axes reduced; got {weights.aval}.")
+        order = tuple(sorted(range(len(axes)), key=axes.__getitem__))
+        weights = shape_ops.permute(weights, order) if order != tuple(range(len(order))) else weights
+        weights = shape_ops.broadcast(weights, shape=a.shape, axes=sorted(axes))
+    return alike(a, weights, inexact=True)
+
+
+def _minmax_of_jax(a, axis=None, out=None, keepdims=False, initial=None, where=None):
+    """`minmax` for a jax.numpy that has none yet."""
+    how = {"axis": axis, "keepdims": keepdims, "initial": initial, "where": where}
+    return jnp.min(a, **how), jnp.max(a, **how)
+
+
+@public(getattr(jnp, "minmax", _minmax_of_jax))
+def minmax(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None,
+           where: Any = None) -> Any:  # fmt: skip
+    """The smallest and the largest element, as `min` and `max`; `initial` is one number or one for each."""
+    low, high = initial if isinstance(initial, tuple) else (initial, initial)
+    return min(a, axis, None, keepdims, low, where), max(a, axis, None, keepdims, high, where)
 
 
 @public("ptp")
@@ -248,34 +295,6 @@ def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return sum(retype(truth(lift(a)), canonical_dtype(int)), axis, keepdims=keepdims)
 
 
-# -- passing over NaN
-
-
-def _nan(name: str, fn: Any, instead: Any) -> Any:
-    @public(name)
-    def call(a: Any, axis: Any = None, *args: Any, **kwargs: Any) -> Any:
-        x = lift(a)
-        return fn(choose(isnan(x), instead, x) if is_inexact(x.dtype) else x, axis, *args, **kwargs)
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"`jax.numpy.{name}`, on tracers too."
-    return call
-
-
-nansum = _nan("nansum", sum, 0.0)
-nanprod = _nan("nanprod", prod, 1.0)
-nanmax = _nan("nanmax", max, -math.inf)
-nanmin = _nan("nanmin", min, math.inf)
-
-
-@public("nanmean")
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    """`jax.numpy.nanmean`, on tracers too."""
-    x = lift(a)
-    n = sum(~isnan(x), axis, _given(dtype, jnp.mean, x), keepdims=keepdims)
-    return nansum(x, axis, dtype, keepdims=keepdims) / n
-
-
 # -- running
 
 
@@ -287,7 +306,7 @@ def _running(name: str, op: Any) -> Any:
         x = lift(a)
         if axis is None:
             x, axis = shape_ops.reshape(x, (x.size,)), 0
-        x = retype(x, _given(dtype, native, x))
+        x = retype(x, given_dtype(dtype, native, x))
         return op(x, axis=ax.one(axis, x.ndim))
 
     call.__name__ = call.__qualname__ = name
@@ -297,3 +316,27 @@ def _running(name: str, op: Any) -> Any:
 
 cumsum = _running("cumsum", cumulative.cumsum)
 cumprod = _running("cumprod", cumulative.cumprod)
+
+
+def _from_the_start(name: str, op: Any, first: int) -> Any:
+    native = getattr(jnp, name)
+
+    @public(name)
+    def call(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+        x = lift(x)
+        if not x.ndim or (axis is None and x.ndim > 1):
+            raise ShapeError(f"{name} runs along one axis: give axis= for an array {x.aval}.")
+        at = ax.one(axis or 0, x.ndim)
+        out = op(retype(x, given_dtype(dtype, native, x)), axis=at)
+        if not include_initial:
+            return out
+        low = tuple(int(i == at) for i in range(x.ndim))
+        return shape_ops.pad(out, out.dtype.type(first).item(), low, (0,) * x.ndim)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"`jax.numpy.{name}`, on tracers too."
+    return call
+
+
+cumulative_sum = _from_the_start("cumulative_sum", cumulative.cumsum, 0)
+cumulative_prod = _from_the_start("cumulative_prod", cumulative.cumprod, 1)

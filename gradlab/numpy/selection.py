@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ShapeError
+from ..ir.errors import ArgumentError, ConcretizationError, DTypeError, IndexingError, ShapeError
 from ..ops import index as index_ops
 from ..ops import shape
 from ..ops.compare import select
 from ..ops.operands import zeros_like
 from . import axes as ax
-from .creation import lower_mask
-from .dispatch import public
+from .creation import array, lower_mask
+from .dispatch import public, sized_by_values
+from .formulas import truth
 from .indexing import getitem, positions
-from .manipulation import concatenate, cut, permuted, ravel
-from .promote import broadcast_shapes, home, lift, retype, stretch
+from .manipulation import concatenate, cut, expand_dims, permuted, ravel
+from .places import counted, length, true_places
+from .promote import aval as aval_of
+from .promote import broadcast_shapes, home, lift, result_dtype, retype, stretch
 from .reductions import sum as sum_
 
 
@@ -42,10 +45,79 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     return getitem(x, (slice(None),) * axis + (indices,), "promise_in_bounds" if mode in ("wrap", "clip") else mode)
 
 
+@public("choose")
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
+    """`jax.numpy.choose`, on tracers too: of each place the element of the array that `a` numbers."""
+    listed = list(choices) if isinstance(choices, list | tuple) else [lift(choices)[i] for i in range(len(choices))]
+    at = home(a, *listed)
+    which, n = at.operand(a, None), len(listed)
+    if which.dtype.kind not in "iu":
+        raise DTypeError(f"choose numbers its choices by integers, got {which.aval}. See select for conditions.")
+    if mode == "raise":
+        known = np.asarray(which.value("choose(mode='raise')"))
+        if known.size and not (0 <= known.min() and known.max() < n):
+            raise IndexingError(f"choose has choices 0 to {n - 1}, and was asked for {known.min()} to {known.max()}.")
+    elif mode not in ("wrap", "clip"):
+        raise ArgumentError(f"choose knows the modes raise, wrap and clip; got {mode!r}.")
+    which = which % n if mode == "wrap" else which.clip(0, n - 1)
+    dtype, _ = result_dtype([aval_of(c) for c in listed])
+    shape_ = broadcast_shapes([which.shape, *(aval_of(c).shape for c in listed)])
+    rows = [expand_dims(stretch(retype(at.operand(c, None), dtype), shape_), 0) for c in listed]
+    found = index_ops.take_along_axis(concatenate(rows, 0), expand_dims(stretch(which, shape_), 0), axis=0)
+    return shape.reshape(found, shape_)
+
+
+@sized_by_values("compress")
+def compress(condition: Any, a: Any, axis: int | None = None, *, size: int | None = None, fill_value: Any = 0,
+             out: None = None) -> Any:  # fmt: skip
+    """`jax.numpy.compress`, on tracers too."""
+    condition = array(condition) if isinstance(condition, list | tuple) else condition
+    at = home(condition, a)
+    mask, x = truth(at.operand(condition, None)), at.operand(a, None)
+    if mask.ndim != 1:
+        raise ShapeError(f"compress needs a condition along one axis, got {mask.aval}. See extract, or x[mask].")
+    x, axis = (ravel(x), 0) if axis is None else (x, ax.one(axis, x.ndim))
+    n = x.shape[axis]
+    if mask.shape[0] > n and size is None and any(cut(mask, 0, n, mask.shape[0]).tolist()):
+        raise ShapeError(f"the condition {mask.aval} is true beyond the {n} elements along the axis of {x.aval}.")
+    mask = cut(mask, 0, 0, min(n, mask.shape[0]))
+    size = length("compress", size, counted(mask), "; what is missing is filled with fill_value")
+    return take(x, true_places(mask, size, n), axis, mode="fill", fill_value=fill_value)
+
+
+@sized_by_values("extract")
+def extract(condition: Any, arr: Any, *, size: int | None = None, fill_value: Any = 0) -> Any:
+    """`jax.numpy.extract`, on tracers too."""
+    at = home(condition, arr)
+    flat = (ravel(at.operand(v, None)) for v in (condition, arr))
+    return compress(*flat, size=size, fill_value=fill_value)
+
+
+@sized_by_values("trim_zeros")
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+    """`jax.numpy.trim_zeros`, on tracers that have a value too."""
+    x = lift(filt)
+    axes = ax.several(axis, x.ndim)
+    bounds = [slice(None)] * x.ndim
+    try:
+        full = np.asarray(truth(x).value("trim_zeros"))
+    except ConcretizationError:
+        raise ConcretizationError(
+            f"how much trim_zeros leaves of {x.aval} depends on values, which are not known here (under jit and vmap). "
+            "Slice with bounds known now, or set what is outside to 0 with gradlab.numpy.where."
+        ) from None
+    for i in axes:
+        some = np.flatnonzero(full.any(tuple(j for j in range(x.ndim) if j != i)))
+        front, back = "f" in trim.lower(), "b" in trim.lower()
+        if front or back:
+            stop = int(some[-1]) + 1 if len(some) else 0
+            bounds[i] = slice(int(some[0]) if front and len(some) else None, stop if back or not len(some) else None)
+    return x[tuple(bounds)]
+
+
 @public("take_along_axis")
-def take_along_axis(
-    arr: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None
-) -> Any:
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: str | None = None, fill_value: Any = None, *,
+                    wrap_negative_indices: bool | None = True) -> Any:  # fmt: skip
     """`jax.numpy.take_along_axis`, on tracers too."""
     at = home(arr, indices)
     x, i = at.operand(arr, None), at.operand(indices, None)
@@ -59,8 +131,13 @@ def take_along_axis(
     )
     x = stretch(x, (*rest[:axis], x.shape[axis], *rest[axis + 1 :]))
     i = stretch(i, (*rest[:axis], i.shape[axis], *rest[axis + 1 :]))
-    i = positions(i, x.shape[axis], axis, x.aval)
-    return index_ops.take_along_axis(x, i, axis=axis, mode=mode or "fill")
+    if wrap_negative_indices or wrap_negative_indices is None:
+        i = positions(i, x.shape[axis], axis, x.aval)
+    if fill_value is None or mode not in (None, "fill"):
+        return index_ops.take_along_axis(x, i, axis=axis, mode=mode or "fill")
+    found = index_ops.take_along_axis(x, i, axis=axis, mode="zero")
+    inside = (i >= 0) & (i < x.shape[axis])
+    return select(inside, found, stretch(retype(at.operand(fill_value, None), x.dtype), found.shape))
 
 
 @public("diagonal")
@@ -161,13 +238,3 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
             dx = shape.reshape(dx, (*dx.shape, *(1,) * (y.ndim - axis - 1)))
     n = y.shape[axis]
     return 0.5 * (dx * (cut(y, axis, 1, n) + cut(y, axis, 0, n - 1))).sum(axis)
-
-
-@public("polyval")
-def polyval(p: Any, x: Any, *, unroll: int = 16) -> Any:
-    """`jax.numpy.polyval`, on tracers too, by Horner's rule."""
-    p = home(p, x).operand(p, None)
-    out = 0 * home(p, x).operand(x, None)
-    for i in range(p.shape[0]):
-        out = out * x + p[i]
-    return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,11 +10,9 @@ import jax.scipy.special as jsp
 import numpy as np
 
 from ..ir.errors import DTypeError
-from ..ir.primitive import Primitive
 from ..ops import arith, compare, convert, guarded, reduce
 from ..ops import special as ops
-from ..ops.operands import fill, require_kind, zeros_like
-from ..trace.builder import bind1
+from ..ops.operands import fill, zeros_like
 from . import axes as ax
 from . import reductions as red
 from .choose import where as choose
@@ -23,40 +20,54 @@ from .dispatch import public
 from .formulas import isnan
 from .manipulation import expand_dims, squeeze
 from .promote import alike
+from .special_more import bernoulli as bernoulli
+from .special_more import bessel_jn as bessel_jn
+from .special_more import direct, reals, single_or_double
+from .special_more import exp1 as exp1
+from .special_more import expi as expi
+from .special_more import expn as expn
+from .special_more import factorial as factorial
+from .special_more import fresnel as fresnel
+from .special_more import hyp1f1 as hyp1f1
+from .special_more import hyp2f1 as hyp2f1
+from .special_more import loggamma as loggamma
+from .special_more import ndtri as ndtri
+from .special_more import poch as poch
+from .special_more import sici as sici
+from .special_more import spence as spence
+from .special_more import sph_harm_y as sph_harm_y
+
+# Newer versions of JAX have more.
+if hasattr(jsp, "dawsn"):
+    from .special_more import boxcox as boxcox
+    from .special_more import boxcox1p as boxcox1p
+    from .special_more import comb as comb
+    from .special_more import dawsn as dawsn
+    from .special_more import erfcx as erfcx
+    from .special_more import owens_t as owens_t
+    from .special_more import wofz as wofz
+if hasattr(jsp, "erfcinv"):
+    from .special_more import erfcinv as erfcinv
 
 # -- one primitive each
 
 
-def _direct(name: str, prim: Primitive, *operands: str) -> Callable[..., Any]:
-    """f(*operands) = prim(*operands): integers become floating, shapes broadcast; operands may be named."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        given = dict(zip(operands, args, strict=False)) | kwargs
-        if len(args) + len(kwargs) != len(operands) or set(given) != set(operands):
-            raise TypeError(f"{name} takes {', '.join(operands)}; got {len(args)} operands and {sorted(kwargs)}.")
-        return bind1(prim, *alike(*[given[operand] for operand in operands], inexact=True))
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"`jax.scipy.special.{name}`, on tracers too."
-    return public(getattr(jsp, name))(call)
-
-
-erf = _direct("erf", ops.erf_p, "x")
-erfc = _direct("erfc", ops.erfc_p, "x")
-erfinv = _direct("erfinv", ops.erf_inv_p, "x")
-gammaln = _direct("gammaln", ops.lgamma_p, "x")
-digamma = _direct("digamma", ops.digamma_p, "x")
+erf = direct("erf", ops.erf_p, "x")
+erfc = direct("erfc", ops.erfc_p, "x")
+erfinv = direct("erfinv", ops.erf_inv_p, "x")
+gammaln = direct("gammaln", ops.lgamma_p, "x")
+digamma = direct("digamma", ops.digamma_p, "x")
 psi = digamma  # SciPy's name for it
-zeta = _direct("zeta", ops.zeta_p, "x", "q")
-gammainc = _direct("gammainc", ops.igamma_p, "a", "x")
-gammaincc = _direct("gammaincc", ops.igammac_p, "a", "x")
-betainc = _direct("betainc", ops.regularized_incomplete_beta_p, "a", "b", "x")
-betaln = _direct("betaln", ops.betaln_p, "a", "b")
-i0e = _direct("i0e", ops.bessel_i0e_p, "x")
-i1e = _direct("i1e", ops.bessel_i1e_p, "x")
-expit = _direct("expit", arith.logistic_p, "x")
-xlogy = _direct("xlogy", guarded.xlogy_p, "x", "y")
-xlog1py = _direct("xlog1py", guarded.xlog1py_p, "x", "y")
+zeta = direct("zeta", ops.zeta_p, "x", "q")
+gammainc = direct("gammainc", ops.igamma_p, "a", "x")
+gammaincc = direct("gammaincc", ops.igammac_p, "a", "x")
+betainc = direct("betainc", ops.regularized_incomplete_beta_p, "a", "b", "x")
+betaln = direct("betaln", ops.betaln_p, "a", "b")
+i0e = direct("i0e", ops.bessel_i0e_p, "x")
+i1e = direct("i1e", ops.bessel_i1e_p, "x")
+expit = direct("expit", arith.logistic_p, "x")
+xlogy = direct("xlogy", guarded.xlogy_p, "x", "y")
+xlog1py = direct("xlog1py", guarded.xlog1py_p, "x", "y")
 
 
 @public(jsp.polygamma)
@@ -71,17 +82,10 @@ def polygamma(n: Any, x: Any) -> Any:
 # -- gamma and beta
 
 
-def _real(name: str, *xs: Any) -> list[Any]:
-    """The operands made alike, of a real floating dtype."""
-    out = alike(*xs, inexact=True)
-    require_kind(name, out[0].aval, "f")
-    return out
-
-
 @public(jsp.gammasgn)
 def gammasgn(x: Any) -> Any:
     """`jax.scipy.special.gammasgn`, on tracers too: the sign of Γ(x), NaN at its negative poles."""
-    (x,) = _real("gammasgn", x)
+    (x,) = reals("gammasgn", x)
     floor = arith.floor(x)
     below = x < 0
     # Not floor % 2: where 1/x is -inf, x is -0, at which Γ is -inf.
@@ -94,21 +98,21 @@ def gammasgn(x: Any) -> Any:
 @public(jsp.gamma)
 def gamma(x: Any) -> Any:
     """`jax.scipy.special.gamma` of a real x, on tracers too."""
-    (x,) = _real("gamma", x)
+    (x,) = reals("gamma", x)
     return gammasgn(x) * arith.exp(ops.lgamma(x))
 
 
 @public(jsp.beta)
 def beta(a: Any, b: Any) -> Any:
     """`jax.scipy.special.beta`, on tracers too."""
-    a, b = _real("beta", a, b)
+    a, b = reals("beta", a, b)
     return gammasgn(a) * gammasgn(b) * gammasgn(a + b) * arith.exp(ops.betaln(a, b))
 
 
 @public(jsp.multigammaln)
 def multigammaln(a: Any, d: int) -> Any:
     """`jax.scipy.special.multigammaln`, on tracers too; the dimension d is a Python integer."""
-    (a,) = _real("multigammaln", a)
+    (a,) = reals("multigammaln", a)
     halves = np.arange(d, dtype=a.dtype) / a.dtype.type(2)
     total = red.sum(ops.lgamma(a[..., None] - halves), -1)
     return total + 0.25 * d * (d - 1) * math.log(math.pi)
@@ -120,15 +124,15 @@ def multigammaln(a: Any, d: int) -> Any:
 @public(jsp.i0)
 def i0(x: Any) -> Any:
     """`jax.scipy.special.i0`, on tracers too."""
-    (x,) = _real("i0", x)
-    return arith.exp(arith.abs(x)) * ops.bessel_i0e(x)
+    (x,) = reals("i0", x)
+    return ops.bessel_i0(x)
 
 
 @public(jsp.i1)
 def i1(x: Any) -> Any:
     """`jax.scipy.special.i1`, on tracers too."""
-    (x,) = _real("i1", x)
-    return arith.exp(arith.abs(x)) * ops.bessel_i1e(x)
+    (x,) = reals("i1", x)
+    return ops.bessel_i1(x)
 
 
 # -- probability
@@ -137,30 +141,27 @@ def i1(x: Any) -> Any:
 @public(jsp.logit)
 def logit(x: Any) -> Any:
     """`jax.scipy.special.logit`, on tracers too; its derivative at 0 and 1 is +inf."""
-    (x,) = _real("logit", x)
+    (x,) = reals("logit", x)
     return arith.log(x) - arith.log1p(-x)
 
 
 @public(jsp.ndtr)
 def ndtr(x: Any) -> Any:
     """`jax.scipy.special.ndtr`, on tracers too: the normal distribution's cumulative probability."""
-    (x,) = _real("ndtr", x)
+    (x,) = reals("ndtr", x)
     return 0.5 * ops.erfc(x * -math.sqrt(0.5))
 
 
 @public(jsp.log_ndtr)
 def log_ndtr(x: Any) -> Any:
     """`jax.scipy.special.log_ndtr`, on tracers too: the logarithm of `ndtr`, with its digits in the far tail."""
-    (x,) = _real("log_ndtr", x)
-    if x.dtype not in (np.float32, np.float64):
-        raise DTypeError(f"log_ndtr needs float32 or float64, got {x.aval}. Convert it with .astype(...).")
-    return ops.log_ndtr(x)
+    return ops.log_ndtr(single_or_double("log_ndtr", x))
 
 
 @public(jsp.entr)
 def entr(x: Any) -> Any:
     """`jax.scipy.special.entr`, on tracers too: -x log x, 0 at 0 and -inf below."""
-    (x,) = _real("entr", x)
+    (x,) = reals("entr", x)
     below = x < 0
     safe = compare.select(below, fill(1.0, x.aval), x)
     return compare.select(below, fill(-math.inf, x.aval), -guarded.xlogy(safe, safe))
@@ -169,7 +170,7 @@ def entr(x: Any) -> Any:
 @public(jsp.rel_entr)
 def rel_entr(p: Any, q: Any) -> Any:
     """`jax.scipy.special.rel_entr`, on tracers too: p log(p/q), 0 where p is 0 (and its derivative too)."""
-    p, q = _real("rel_entr", p, q)
+    p, q = reals("rel_entr", p, q)
     both = (p > 0) & (q > 0)
     one = fill(1.0, p.aval)
     p1, q1 = compare.select(both, p, one), compare.select(both, q, one)
@@ -181,7 +182,7 @@ def rel_entr(p: Any, q: Any) -> Any:
 @public(jsp.kl_div)
 def kl_div(p: Any, q: Any) -> Any:
     """`jax.scipy.special.kl_div`, on tracers too: p log(p/q) - p + q."""
-    p, q = _real("kl_div", p, q)
+    p, q = reals("kl_div", p, q)
     return rel_entr(p, q) - p + q
 
 
@@ -197,7 +198,7 @@ def logsumexp(
     The derivative in b is right where b is 0; that in a of an a that is +inf is 1 (shared) without b, NaN with it.
     """
     if b is None:
-        (a,) = _real("logsumexp", a)
+        (a,) = reals("logsumexp", a)
         a = a if where is None else choose(where, a, -math.inf)
         axes = ax.several(axis, a.ndim)
         out = _kept(reduce.logsumexp(a, axes=axes), axes, keepdims)
@@ -206,7 +207,7 @@ def logsumexp(
         nothing = compare.eq(out, -math.inf)
         sign = compare.select(nothing, zeros_like(out), fill(1.0, out.aval))
         return out, compare.select(isnan(out), out, sign)
-    a, b = _real("logsumexp", a, b)
+    a, b = reals("logsumexp", a, b)
     b = b if where is None else choose(where, b, 0.0)
     axes = ax.several(axis, a.ndim)
     if 0 in a.shape:
@@ -235,7 +236,7 @@ def _kept(out: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 def _shifted(x: Any, axis: Any) -> tuple[Any, tuple[int, ...]]:
     """x less its maximum, which has no derivative here: it cancels in what is made of the difference."""
-    (x,) = _real("softmax", x)
+    (x,) = reals("softmax", x)
     axes = ax.several(axis, x.ndim)
     if 0 in x.shape or not axes:
         return x, axes

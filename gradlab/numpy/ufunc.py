@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ..ir.primitive import Primitive
 from ..ops.operands import kind
 from ..trace.tracer import Tracer
+from .aliasing import sharing
 from .dispatch import is_operand, recording
 from .promote import alike, lift, promote
 
@@ -29,6 +30,7 @@ def unary(name: str, prim: Primitive, direct: str = "fc", inexact: bool = True, 
     `rule`: what to record for a tracer of another kind, where it is not that.
     """
     native = getattr(jnp, name)
+    known = sharing(name)
 
     def call(x, /):
         if type(x) is Tracer:
@@ -38,7 +40,7 @@ def unary(name: str, prim: Primitive, direct: str = "fc", inexact: bool = True, 
             return native(x)
         (x,) = alike(x, inexact=inexact)
         if rule is not None and kind(x.aval.dtype) not in direct:
-            return rule(x)
+            return known(rule(x), (x,), {})
         return x.builder.unary(prim, x)
 
     return named(call, name)

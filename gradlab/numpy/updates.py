@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ArgumentError
+from ..ir.errors import ArgumentError, IndexingError
 from ..ir.graph import Aval
 from ..ops import index as index_ops
 from ..ops import shape as ops
+from ..ops.compare import select
 from ..ops.dynamic import dynamic_update_slice
+from ..ops.operands import BOOL, fill
 from ..trace.tracer import Tracer
 from . import elementwise as ew
 from . import formulas
-from .indexing import Plan, getitem, read
+from .aliasing import own
+from .choose import where as choose
+from .indexing import Plan, getitem, is_truth, read
 from .manipulation import permuted
 from .promote import home, retype, stretch
 
@@ -26,7 +30,9 @@ _DUPLICATES_MATTER = {
     "max": index_ops.scatter_max,
     "set": index_ops.scatter_set,
 }
-_MODES = {None: "drop", "fill": "drop", "drop": "drop", "clip": "clip", "promise_in_bounds": "promise_in_bounds"}
+_MODES = {
+    "fill": "drop", "drop": "drop", "fill_or_drop": "drop", "clip": "clip", "promise_in_bounds": "promise_in_bounds",
+}  # fmt: skip
 
 
 class At:
@@ -50,17 +56,18 @@ class Place:
         self.x = x
         self.index = index
 
-    def get(
-        self, *, mode: str | None = None, fill_value: Any = None, unique_indices: bool = False, **hints: Any
-    ) -> Any:
-        """`x[index]`; `mode` says what out of bounds means."""
-        if fill_value is not None and fill_value != 0:
-            inside = getitem(ones_of(self.x), self.index, "zero")
-            found = getitem(self.x, self.index, "zero")
-            return found + (1 - inside) * fill_value
-        mode = "zero" if fill_value == 0 and fill_value is not None else mode
-        mode = "promise_in_bounds" if mode is None else "fill" if mode == "drop" else mode
-        return getitem(self.x, self.index, mode)
+    def get(self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
+            fill_value: Any = None, out_sharding: Any = None, wrap_negative_indices: bool = True) -> Any:  # fmt: skip
+        """`x[index]`; `mode` says what out of bounds means, `fill_value` what is found there."""
+        mode = _mode(mode, "promise_in_bounds" if fill_value is None else "fill")
+        mode = "fill" if mode == "drop" else mode
+        x, wrap = self.x, wrap_negative_indices
+        if fill_value is None or mode != "fill":
+            return own(getitem(x, self.index, mode, wrap), (x,))
+        inside = getitem(x.builder.literal(True, Aval(x.shape, BOOL)), self.index, "zero", wrap)
+        found = getitem(x, self.index, "zero", wrap)
+        instead = retype(home(x, fill_value).operand(fill_value, None), x.dtype)
+        return own(choose(inside, found, instead), (x,))
 
     def set(self, values: Any, **how: Any) -> Any:
         """The elements replaced by `values`."""
@@ -113,29 +120,80 @@ def ones_of(x: Any) -> Tracer:
     return x.builder.literal(x.dtype.type(1).item(), Aval(x.shape, x.dtype))
 
 
-def _update(place: Place, method: str, values: Any, pair: Any, *, mode: str | None = None, unique_indices: bool = False,
-            indices_are_sorted: bool = False, wrap_negative_indices: bool = True) -> Any:  # fmt: skip
-    if mode not in _MODES:
+def _mode(mode: Any, default: str) -> str:
+    if mode is None:
+        return default
+    name = str(getattr(mode, "name", mode)).lower()  # jax.lax.GatherScatterMode too
+    if name not in _MODES:
         raise ArgumentError(f"x.at[...] knows the modes fill, drop, clip and promise_in_bounds, got {mode!r}.")
+    return _MODES[name]
+
+
+def _mask_of_elements(index: Any, x: Any, values: Any) -> tuple[Any, Any] | None:
+    """A boolean mask as index, and one value for all it names, both of x's axes: nothing depends on their number."""
+    items = index if isinstance(index, tuple) else (index,)
+    masks = [i for i in items if is_truth(i)]
+    rest = [i for i in items if not is_truth(i)]
+    if len(masks) != 1 or any(i is not Ellipsis and i != slice(None) for i in rest) or rest.count(Ellipsis) > 1:
+        return None
+    (mask,) = masks
+    covered = np.ndim(mask)
+    at = next(k for k, i in enumerate(items) if i is mask)
+    before = at if Ellipsis not in items[:at] else x.ndim - covered - (len(items) - 1 - at)
+    behind = x.ndim - before - covered
+    if behind < 0 or tuple(np.shape(mask)) != x.shape[before : before + covered]:
+        raise IndexingError(f"a mask of shape {tuple(np.shape(mask))} does not fit {x.aval} at axis {before}.")
+    if values.ndim > behind:
+        if values.shape[values.ndim - behind - 1] != 1:
+            return None  # one value for each element named
+        shape = values.shape
+        cutting = values.ndim - behind - 1
+        values = ops.reshape(values, (*shape[:cutting], *(1,) * covered, *shape[cutting + 1 :]))
+    mask = home(x, mask).operand(mask, None)
+    mask = ops.broadcast(mask, x.shape, tuple(range(before, before + covered)))
+    return mask, stretch(values, x.shape)
+
+
+def _where(masked: tuple[Any, Any], x: Any, method: str, pair: Any) -> Any:
+    mask, values = masked
+    if method in ("add", "multiply"):
+        # The neutral element elsewhere: x is not computed with where it stays, so no derivative is 0 times infinity.
+        neutral = fill(x.dtype.type(method == "multiply").item(), values.aval)
+        return retype(pair(x, select(mask, values, neutral)), x.dtype)
+    return select(mask, retype(pair(x, values), x.dtype), x)
+
+
+def _update(place: Place, method: str, values: Any, pair: Any, **how: Any) -> Any:
+    return own(_updated(place, method, values, pair, **how), (place.x, values))
+
+
+def _updated(place: Place, method: str, values: Any, pair: Any, *, mode: str | None = None,
+             unique_indices: bool = False, indices_are_sorted: bool = False,
+             wrap_negative_indices: bool = True) -> Any:  # fmt: skip
+    strict, mode = mode is None, _mode(mode, "drop")
     at = home(place.x, values)
     x = at.operand(place.x, None)
-    plan = read(place.index, x.aval)
     values = at.operand(values, x.aval.reshaped(()))
     values = retype(values, x.dtype, values.aval.weak and x.aval.weak)
+    masked = _mask_of_elements(place.index, x, values)
+    if masked is not None:
+        return _where(masked, x, method, pair)
+    plan = read(place.index, x.aval, strict, wrap_negative_indices)
     if not plan.arrays and all(step == 1 for _, _, step in plan.slices):
         return _block(x, plan, values, method, pair)
     scatter: Any = _DUPLICATES_MATTER[method]
     extra = {"unique": True} if unique_indices and method in ("set", "multiply") else {}
     whole = all(s == (0, n, 1) for s, n in zip(plan.slices, x.shape, strict=True))
     if plan.arrays and whole and not plan.new and not plan.dropped:
-        return _window(x, plan, values, scatter, _MODES[mode], extra)
+        return _window(x, plan, values, scatter, mode, extra)
     # Any other index: see which positions of the flattened array it names, and write there.
-    positions = getitem(_numbered(x, plan), place.index, "fill" if _MODES[mode] == "drop" else _MODES[mode])
+    reading = "fill" if mode == "drop" else mode
+    positions = getitem(_numbered(x, plan), place.index, reading, wrap_negative_indices)
     if not plan.arrays:
         extra = {"unique": True} if method in ("set", "multiply") else {}
     flat = ops.reshape(x, (x.size,))
     new = ops.reshape(stretch(values, positions.shape), (positions.size,))
-    out = scatter(flat, new, ops.reshape(positions, (positions.size,)), axes=(0,), mode=_MODES[mode], **extra)
+    out = scatter(flat, new, ops.reshape(positions, (positions.size,)), axes=(0,), mode=mode, **extra)
     return ops.reshape(out, x.shape)
 
 

@@ -177,7 +177,9 @@ pow_p = elementwise("pow", emit="{} ** {}", partials=(_pow_by_base, _pow_by_expo
 
 sqrt_p = elementwise("sqrt", emit="lax.sqrt({})", partials=(lambda out, x: div(0.5, out),))
 rsqrt_p = elementwise("rsqrt", emit="lax.rsqrt({})", partials=(lambda out, x: mul(-0.5, div(out, x)),))
-cbrt_p = elementwise("cbrt", emit="jnp.cbrt({})", partials=(lambda out, x: div(1 / 3, mul(out, out)),), kinds="f")
+cbrt_p = elementwise(
+    "cbrt", emit="jnp.cbrt({})", partials=(lambda out, x: mul(1 / 3, integer_pow(out, y=-2)),), kinds="f"
+)
 
 
 # -- exponentials and logarithms
@@ -266,8 +268,10 @@ def _abs_jvp(xs, tangents):
     out = abs(x)
     if x.dtype.kind != "c":
         return (out,), (mul(sign(x), dx),)
-    size = select(eq(out, 0.0), fill(1.0, out.aval), out)
-    return (out,), (real(mul(div(conj(x), complex(size, zeros_like(size))), dx)),)
+    at_zero = eq(out, 0.0)
+    size = select(at_zero, fill(1.0, out.aval), out)
+    direction = select(at_zero, zeros_like(x), div(conj(x), complex(size, zeros_like(size))))
+    return (out,), (real(mul(direction, dx)),)
 
 
 abs_p = Primitive(

@@ -34,21 +34,29 @@ def dot_general(
         y,
         contract=(tuple(contract[0]), tuple(contract[1])),
         batch=(tuple(batch[0]), tuple(batch[1])),
-        precision=_precision(precision),
+        precision=precision_of(precision),
         out_dtype=None if out_dtype is None else np.dtype(out_dtype),
     )
 
 
-def _precision(given: Any) -> None | str | tuple[str, str]:
+def precision_of(given: Any) -> None | str | tuple[str, str]:
+    """The precision of a product in one normal form: None, a name, or a pair of names."""
     if given is None:
         return None
     if isinstance(given, tuple | list) and len(given) == 2:
-        first, second = _precision(given[0]), _precision(given[1])
+        first, second = precision_of(given[0]), precision_of(given[1])
         return (first or "default", second or "default")  # type: ignore[return-value]
     name = str(getattr(given, "name", given)).lower()
     if name not in PRECISIONS:
         raise ArgumentError(f"precision is one of {', '.join(PRECISIONS)}, or a pair of them; got {given!r}.")
     return name
+
+
+def precision_text(precision: str | tuple[str, str]) -> str:
+    """A precision as an expression in emitted code."""
+    if isinstance(precision, str):
+        return f"lax.Precision.{precision.upper()}"
+    return f"({precision_text(precision[0])}, {precision_text(precision[1])})"
 
 
 def _rest(ndim: int, *taken: Axes) -> Axes:
@@ -83,8 +91,7 @@ def _emit(x, y, *, contract, batch, precision, out_dtype):
 def _call(x, y, *, contract, batch, precision, out_dtype):
     extra = ""
     if precision is not None:
-        names = [f"lax.Precision.{p.upper()}" for p in ([precision] if isinstance(precision, str) else precision)]
-        extra += f", precision={names[0]}" if len(names) == 1 else f", precision=({names[0]}, {names[1]})"
+        extra += f", precision={precision_text(precision)}"
     if out_dtype is not None:
         extra += f", preferred_element_type={dtype_text(out_dtype)}"
     return f"lax.dot_general({x}, {y}, ({contract}, {batch}){extra})"

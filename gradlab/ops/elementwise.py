@@ -7,8 +7,9 @@ from typing import Any
 from ..ir.graph import Aval
 from ..trace.builder import bind1
 from .arith import add, div, mul, neg, reciprocal, rsqrt, square, sub
+from .compare import eq, select
 from .families import elementwise, no_derivative
-from .operands import require_kind, same_type
+from .operands import fill, require_kind, same_type, zeros_like
 
 
 def sin(x: Any) -> Any:
@@ -69,6 +70,13 @@ def _one_minus_square(x):
     return mul(sub(1.0, x), add(x, 1.0))
 
 
+def _over_square(x, y):
+    """x / (x² + y²), and 0 at the origin, where there is no angle."""
+    size = add(square(x), square(y))
+    nowhere = eq(size, 0.0)
+    return select(nowhere, zeros_like(size), div(x, select(nowhere, fill(1.0, size.aval), size)))
+
+
 sin_p = elementwise("sin", emit="lax.sin({})", partials=(lambda out, x: cos(x),))
 cos_p = elementwise("cos", emit="lax.cos({})", partials=(lambda out, x: neg(sin(x)),))
 tan_p = elementwise("tan", emit="lax.tan({})", partials=(lambda out, x: add(square(out), 1.0),))
@@ -80,8 +88,8 @@ atan2_p = elementwise(
     emit="jnp.atan2({}, {})",
     call="atan2",
     partials=(
-        lambda out, y, x: div(x, add(square(x), square(y))),
-        lambda out, y, x: neg(div(y, add(square(x), square(y)))),
+        lambda out, y, x: _over_square(x, y),
+        lambda out, y, x: neg(_over_square(y, x)),
     ),
     kinds="f",
 )

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from ..ir.graph import Lit
 from ..trace.builder import bind1
 from .arith import abs, add, div, log, log1p, logistic, mul, sub
-from .compare import eq, lt, select
-from .elementwise import cos
+from .compare import eq, lt, ne, select
+from .elementwise import bitwise_and, cos
 from .families import elementwise
 from .operands import fill, zeros_like
 
@@ -52,19 +52,23 @@ def _quotient(x, y):
     if isinstance(x, Lit) and x.value:
         return div(x, y)
     both = eq(select(eq(x, 0.0), y, fill(1.0, y.aval)), 0.0)
-    return div(x, select(both, fill(1.0, y.aval), y))
+    return select(both, zeros_like(x), div(x, select(both, fill(1.0, y.aval), y)))
 
 
 def _slope(x, out):
     """x / √(x² + y²), and 0 at the origin."""
-    return div(x, select(eq(out, 0.0), fill(1.0, out.aval), out))
+    at_zero = eq(out, 0.0)
+    return select(at_zero, zeros_like(x), div(x, select(at_zero, fill(1.0, out.aval), out)))
 
 
 def _share(x, y):
     """eˣ / (eˣ + eʸ): the logistic function of x - y, where equal infinities differ by 0."""
+    difference = sub(x, y)
     if any(isinstance(z, Lit) and cmath.isfinite(z.value) for z in (x, y)):
-        return logistic(sub(x, y))
-    return logistic(select(eq(x, y), zeros_like(x), sub(x, y)))
+        return logistic(difference)
+    # Not wherever they are equal: the derivative of this zero is zero.
+    infinite = bitwise_and(eq(x, y), ne(difference, difference))
+    return logistic(select(infinite, zeros_like(x), difference))
 
 
 def _sinc_partial(out, x):

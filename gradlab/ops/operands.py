@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError
-from ..ir.graph import Aval, Lit, is_inexact
+from ..ir.graph import Aval, Lit, is_inexact, is_key
+from ..trace.avals import NO_KEYS
 
 BOOL = np.dtype(bool)
 
 
 def kind(dtype: np.dtype) -> str:
-    """One letter: b(ool), i(nteger), u(nsigned), f(loating), c(omplex); bfloat16 and float8 are f."""
+    """One letter: b(ool), i(nteger), u(nsigned), f(loating), c(omplex), k(ey); bfloat16 and float8 are f."""
+    if is_key(dtype):
+        return "k"
     return "f" if dtype.kind == "V" and is_inexact(dtype) else dtype.kind
 
 
@@ -25,7 +28,8 @@ def require_kind(name: str, aval: Aval, kinds: str) -> None:
     """**Raises:** `DTypeError` unless the dtype is of one of these kinds (letters of `kind`)."""
     if kind(aval.dtype) not in kinds:
         allowed = ", ".join(_KIND_NAMES[k] for k in kinds)
-        raise DTypeError(f"{name} needs a dtype that is {allowed}; got {aval}. Convert it first with .astype(...).")
+        remedy = NO_KEYS if is_key(aval.dtype) else "Convert it first with .astype(...)."
+        raise DTypeError(f"{name} needs a dtype that is {allowed}; got {aval}. {remedy}")
 
 
 def require_axes(name: str, aval: Aval, axes: Sequence[int]) -> None:

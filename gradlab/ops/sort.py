@@ -9,8 +9,8 @@ import numpy as np
 from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
-from ..trace.builder import bind
-from .families import aligned, with_axis
+from ..trace.builder import bind, bind1
+from .families import aligned, batch_size, no_derivative, with_axis
 from .index import take_along_axis
 from .operands import require_axes, require_kind
 from .shape import iota
@@ -34,6 +34,8 @@ def argsort(x: Any, *, axis: int, stable: bool = True, dtype: Any = INT32) -> An
 
 def _sort_infer(*xs: Aval, axis: int, num_keys: int, stable: bool) -> tuple[Aval, ...]:
     require_axes("sort", xs[0], (axis,))
+    for x in xs[:num_keys]:
+        require_kind("sort", x, "biufc")
     if any(x.shape != xs[0].shape for x in xs):
         raise ShapeError(f"sort needs operands of one shape, got {', '.join(map(str, xs))}. Broadcast them first.")
     if not 1 <= num_keys <= len(xs):
@@ -97,4 +99,53 @@ top_k_p = Primitive(
     jvp=_top_k_jvp,
     transpose=Refused("top_k is not linear; only linear equations are transposed"),
     batch=lambda xs, dims, *, k: (bind(top_k_p, with_axis(xs[0], dims[0], 0, xs[0].shape[dims[0]]), k=k), (0, 0)),
+)
+
+
+# -- searchsorted
+
+METHODS = ("scan", "scan_unrolled", "sort", "compare_all")
+
+
+def searchsorted(a: Any, v: Any, *, side: str = "left", method: str = "scan") -> Any:
+    """How many elements of each ascending line of `a` come before each element of `v`: where v would be put in.
+
+    **Arguments:** `a`: (*lines, n); `v`: (*lines, *any), of a's dtype. `side`: left of equal elements, or right.
+    `method`: how XLA looks: scan (bisection, the default), scan_unrolled, sort, or compare_all.
+    **Returns:** int32 of v's shape (int64 for lines that need it).
+    """
+    return bind1(searchsorted_p, a, v, side=side, method=method, lines=a.ndim - 1)
+
+
+def _searchsorted_infer(a: Aval, v: Aval, *, side: str, method: str, lines: int) -> tuple[Aval]:
+    if side not in ("left", "right"):
+        raise ArgumentError(f"searchsorted puts elements left or right of equal ones, got side={side!r}.")
+    if method not in METHODS:
+        raise ArgumentError(f"searchsorted knows the methods {', '.join(METHODS)}; got {method!r}.")
+    if a.ndim != lines + 1 or v.shape[:lines] != a.shape[:lines] or a.dtype != v.dtype:
+        raise ShapeError(
+            f"searchsorted needs lines in ascending order and as many groups of elements of their dtype, got {a} and "
+            f"{v}. To look into several lines at once, map it with gradlab.vmap."
+        )
+    return (Aval(v.shape, INT32 if a.shape[-1] < 2**31 else np.dtype("int64")),)
+
+
+def _searchsorted_emit(a, v, *, side, method, lines):
+    how = f'side="{side}", method="{method}"'
+    if not lines:
+        return f"jnp.searchsorted({a}, {v}, {how})"
+    return f"{'jax.vmap(' * lines}lambda a, v: jnp.searchsorted(a, v, {how}){')' * lines}({a}, {v})"
+
+
+def _searchsorted_batch(xs, dims, *, side, method, lines):
+    (a, v), (d, dv) = xs, dims
+    if d is None and not lines:
+        return bind(searchsorted_p, a, v, side=side, method=method, lines=0), (dv,)
+    size = batch_size(xs, dims)
+    xs = with_axis(a, d, 0, size), with_axis(v, dv, 0, size)
+    return bind(searchsorted_p, *xs, side=side, method=method, lines=lines + 1), (0,)
+
+
+searchsorted_p = no_derivative(
+    "searchsorted", _searchsorted_infer, _searchsorted_emit, _searchsorted_batch, scalars=False
 )

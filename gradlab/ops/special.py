@@ -9,13 +9,15 @@ import numpy as np
 
 from ..ir.primitive import Refused
 from ..trace.builder import bind1
-from .arith import abs, add, div, exp, log, log1p, mul, neg, reciprocal, sign, square, sub
+from .arith import abs, add, div, exp, log, mul, neg, reciprocal, sign, square, sub
 from .compare import gt, select
 from .families import elementwise
+from .guarded import xlog1py, xlogy
 from .operands import fill
 
 
-def _no_partial(name: str, operand: str) -> Refused:
+def no_partial(name: str, operand: str) -> Refused:
+    """Stands for a partial derivative that nobody has a formula for."""
     return Refused(
         f"{name} has no derivative in its {operand}: there is no closed form. Hold it constant with stop_gradient."
     )
@@ -105,7 +107,7 @@ def random_gamma_grad(a: Any, x: Any) -> Any:
 
 
 def _gamma_density(a, x):
-    return exp(sub(sub(mul(sub(a, 1.0), log(x)), x), lgamma(a)))
+    return exp(sub(sub(xlogy(sub(a, 1.0), x), x), lgamma(a)))
 
 
 lgamma_p = elementwise("lgamma", emit="lax.lgamma({})", partials=(lambda out, x: digamma(x),), kinds="f")
@@ -115,14 +117,14 @@ digamma_p = elementwise(
 polygamma_p = elementwise(
     "polygamma",
     emit="lax.polygamma({}, {})",
-    partials=(_no_partial("polygamma", "order"), lambda out, m, x: polygamma(add(m, 1.0), x)),
+    partials=(no_partial("polygamma", "order"), lambda out, m, x: polygamma(add(m, 1.0), x)),
     kinds="f",
     scalars=False,
 )
 zeta_p = elementwise(
     "zeta",
     emit="lax.zeta({}, {})",
-    partials=(_no_partial("zeta", "exponent"), lambda out, x, q: mul(neg(x), zeta(add(x, 1.0), q))),
+    partials=(no_partial("zeta", "exponent"), lambda out, x, q: mul(neg(x), zeta(add(x, 1.0), q))),
     kinds="f",
     scalars=False,
 )
@@ -144,7 +146,7 @@ igamma_grad_a_p = elementwise(
     "igamma_grad_a",
     emit="lax.igamma_grad_a({}, {})",
     partials=(
-        _no_partial("igamma_grad_a", "parameter a"),
+        no_partial("igamma_grad_a", "parameter a"),
         lambda out, a, x: mul(_gamma_density(a, x), sub(log(x), digamma(a))),
     ),
     kinds="f",
@@ -155,7 +157,7 @@ random_gamma_grad_p = elementwise(
     emit="lax.random_gamma_grad({}, {})",
     # With the density p: d/dx of -(∂P/∂a)/p is -(∂p/∂a)/p - out·(∂p/∂x)/p.
     partials=(
-        _no_partial("random_gamma_grad", "parameter a"),
+        no_partial("random_gamma_grad", "parameter a"),
         lambda out, a, x: sub(sub(digamma(a), log(x)), mul(out, sub(div(sub(a, 1.0), x), 1.0))),
     ),
     kinds="f",
@@ -178,7 +180,7 @@ def betaln(a: Any, b: Any) -> Any:
 
 def _beta_density(out, a, b, x):
     log_beta = sub(add(lgamma(a), lgamma(b)), lgamma(add(a, b)))
-    return exp(sub(add(mul(sub(a, 1.0), log(x)), mul(sub(b, 1.0), log1p(neg(x)))), log_beta))
+    return exp(sub(add(xlogy(sub(a, 1.0), x), xlog1py(sub(b, 1.0), neg(x))), log_beta))
 
 
 betaln_p = elementwise(
@@ -198,8 +200,8 @@ regularized_incomplete_beta_p = elementwise(
     "regularized_incomplete_beta",
     emit="lax.betainc({}, {}, {})",
     partials=(
-        _no_partial("regularized_incomplete_beta", "parameter a"),
-        _no_partial("regularized_incomplete_beta", "parameter b"),
+        no_partial("regularized_incomplete_beta", "parameter a"),
+        no_partial("regularized_incomplete_beta", "parameter b"),
         _beta_density,
     ),
     kinds="f",
@@ -220,11 +222,32 @@ def bessel_i1e(x: Any) -> Any:
     return bind1(bessel_i1e_p, x)
 
 
-def _bessel_i1e_partial(out, x):
-    """I₀ - I₁/x, scaled, less sign(x) times the value; 1/2 at 0, where I₁/x has no digits."""
+def bessel_i0(x: Any) -> Any:
+    """I₀(x), the modified Bessel function of the first kind."""
+    return bind1(bessel_i0_p, x)
+
+
+def bessel_i1(x: Any) -> Any:
+    """I₁(x), its derivative."""
+    return bind1(bessel_i1_p, x)
+
+
+def _bessel_i1_partial(out, x):
+    """I₀ - I₁/x; 1/2 at 0."""
+    away, safe = _away_from_zero(x)
+    return select(away, sub(bessel_i0(x), div(out, safe)), fill(0.5, x.aval))
+
+
+def _away_from_zero(x):
+    """Where I₁(x)/x has digits, and x there."""
     eps = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 2.0**-7
     away = gt(abs(x), eps)
-    safe = select(away, x, fill(eps, x.aval))
+    return away, select(away, x, fill(eps, x.aval))
+
+
+def _bessel_i1e_partial(out, x):
+    """I₀ - I₁/x, scaled, less sign(x) times the value; 1/2 at 0, where I₁/x has no digits."""
+    away, safe = _away_from_zero(x)
     slope = sub(bessel_i0e(safe), mul(out, add(sign(safe), reciprocal(safe))))
     return select(away, slope, fill(0.5, x.aval))
 
@@ -234,5 +257,9 @@ bessel_i0e_p = elementwise(
     emit="lax.bessel_i0e({})",
     partials=(lambda out, x: sub(bessel_i1e(x), mul(sign(x), out)),),
     kinds="f",
+)
+bessel_i0_p = elementwise("bessel_i0", emit="jnp.i0({})", partials=(lambda out, x: bessel_i1(x),), kinds="f")
+bessel_i1_p = elementwise(
+    "bessel_i1", emit="jax.scipy.special.i1({})", partials=(_bessel_i1_partial,), kinds="f", scalars=False
 )
 bessel_i1e_p = elementwise("bessel_i1e", emit="lax.bessel_i1e({})", partials=(_bessel_i1e_partial,), kinds="f")

@@ -9,4 +9,5 @@ from ..transforms.split import live_eqns
 def dce(graph: Graph) -> Graph:
     """(x*) -> (y*) keeps its type; equations whose outputs nobody reads are gone."""
     kept = live_eqns(graph.eqns, graph.outputs)
-    return graph if len(kept) == len(graph.eqns) else Graph(graph.inputs, kept, graph.outputs)
+    same = len(kept) == len(graph.eqns) and all(a is b for a, b in zip(kept, graph.eqns, strict=True))
+    return graph if same else Graph(graph.inputs, kept, graph.outputs)

@@ -9,11 +9,12 @@ from .cse import cse
 from .dce import dce
 from .fold import fold
 from .idioms import hold_extrema
+from .lengths import lengths
 from .simplify import simplify
 from .sink import sink
 
 Pass = Callable[[Graph], Graph]
-CANONICAL: tuple[Pass, ...] = (dce, hold_extrema, sink, fold, simplify, cse, dce)
+CANONICAL: tuple[Pass, ...] = (dce, hold_extrema, lengths, sink, fold, simplify, cse, dce)
 
 
 def tidy(graph: Graph, passes: tuple[Pass, ...] = CANONICAL) -> Graph:

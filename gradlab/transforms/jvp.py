@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..ir.errors import MissingRuleError
 from ..ir.graph import Graph, Var
 from ..trace.stage import input_names, trace_graph
+from .zeros import hold_zeros
 
 
 def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, ...]]:
@@ -43,7 +44,11 @@ def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, 
         ys = [primal[a] if type(a) is Var else a for a in graph.outputs]
         dys = [tangent.get(a) if type(a) is Var else None for a in graph.outputs]
         alive[:] = [t is not None for t in dys]
-        return ys + [t for t in dys if t is not None]
+        return [*ys, *(t for t in dys if t is not None), *primal.values()]
 
     avals = [*graph.in_avals, *(v.aval for v in moving)]
-    return trace_graph(run, avals, input_names(graph)), tuple(alive)
+    traced = trace_graph(run, avals, input_names(graph))
+    n = len(graph.outputs) + sum(alive)
+    both = Graph(traced.inputs, traced.eqns, traced.outputs[:n])
+    moves = [k >= len(graph.inputs) for k in range(len(avals))]
+    return hold_zeros(both, moves, traced.outputs[n:], through_sums=False), tuple(alive)

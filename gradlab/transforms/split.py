@@ -18,22 +18,20 @@ class Split(NamedTuple):
 
 
 def live_eqns(eqns: Sequence[Eqn], outputs: Sequence[Atom]) -> list[Eqn]:
-    """The equations on which the outputs depend, in order."""
+    """The equations on which the outputs depend, in order; those with several outputs may be left with fewer."""
     live = {a for a in outputs if isinstance(a, Var)}
     kept = []
     for eqn in reversed(eqns):
         if not live.isdisjoint(eqn.outputs):
+            if eqn.prim.prune is not None and not live.issuperset(eqn.outputs):
+                eqn = eqn.prim.prune(eqn, [v in live for v in eqn.outputs])
             kept.append(eqn)
             live.update(a for a in eqn.inputs if isinstance(a, Var))
     return kept[::-1]
 
 
-def split_graph(graph: Graph, unknown: Sequence[bool]) -> Split:
-    """(k*, u*) -> (y*) becomes known: (k*) -> (y*, residuals*) and unknown: (residuals*, u*) -> (y*).
-
-    **Arguments:** `unknown`: which inputs are u. An output that depends on no unknown input is known. The residuals are
-    the known values the unknown part reads; values that only stretch a smaller one are stretched again instead.
-    """
+def divided(graph: Graph, unknown: Sequence[bool]) -> tuple[list[Eqn], list[Eqn], set[Var]]:
+    """The equations that can be computed from the known inputs, those that wait for the unknown, and all that wait."""
     waiting = {v for v, u in zip(graph.inputs, unknown, strict=True) if u}
     early: list[Eqn] = []
     late: list[Eqn] = []
@@ -50,10 +48,20 @@ def split_graph(graph: Graph, unknown: Sequence[bool]) -> Split:
         else:
             late.append(eqn)
             waiting.update(eqn.outputs)
+    return early, late, waiting
+
+
+def split_graph(graph: Graph, unknown: Sequence[bool]) -> Split:
+    """(k*, u*) -> (y*) becomes known: (k*) -> (y*, residuals*) and unknown: (residuals*, u*) -> (y*).
+
+    **Arguments:** `unknown`: which inputs are u. An output that depends on no unknown input is known. The residuals are
+    the known values the unknown part reads; values that only stretch a smaller one are stretched again instead.
+    """
+    early, late, waiting = divided(graph, unknown)
     out_unknown = tuple(type(a) is Var and a in waiting for a in graph.outputs)
     late_outs = [a for a, u in zip(graph.outputs, out_unknown, strict=True) if u]
     late = live_eqns(late, late_outs)
-    stretched = {eqn.outputs[0]: eqn for eqn in early if _stretches(eqn)}
+    stretched = {eqn.outputs[0]: eqn for eqn in early if stretches(eqn)}
     residuals: dict[Var, None] = {}
     again: dict[Var, Eqn] = {}
 
@@ -83,7 +91,7 @@ def split_graph(graph: Graph, unknown: Sequence[bool]) -> Split:
     )
 
 
-def _stretches(eqn: Eqn) -> bool:
+def stretches(eqn: Eqn) -> bool:
     """At most one operand, and a result larger than it: cheaper to make again than to keep."""
     if len(eqn.inputs) > 1 or len(eqn.outputs) != 1:
         return False

@@ -8,6 +8,7 @@ from ..ir.errors import MissingRuleError
 from ..ir.graph import Graph, Lit, Var
 from ..ops.families import add_p
 from ..trace.stage import input_names, trace_graph
+from .zeros import hold_zeros
 
 
 def transpose_graph(
@@ -69,4 +70,5 @@ def transpose_graph(
 
     names = [name for name, is_linear in zip(input_names(graph), linear, strict=True) if not is_linear]
     avals = [*(v.aval for v in residuals), *(a.aval for a in seeds)]
-    return trace_graph(run, avals, names), tuple(alive)
+    backwards = trace_graph(run, avals, names)
+    return hold_zeros(backwards, [k >= len(residuals) for k in range(len(avals))]), tuple(alive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,6 +36,14 @@ CASES = {
     ),
     "sort.argsort": Case(
         lambda x: s.argsort(x, axis=1, dtype="int64"), (KEYS,), lambda x: jnp.argsort(x, 1, stable=True)
+    ),
+    "searchsorted": Case(
+        lambda a, v: s.searchsorted(a, v), (np.sort(V), M), lambda a, v: jnp.searchsorted(a, v), order=0, widths=FEW
+    ),
+    "searchsorted.lines": Case(
+        lambda a, v: s.searchsorted(a, v, side="right", method="sort"),
+        (np.sort(KEYS, 1), KEYS[:, :2]),
+        lambda a, v: jax.vmap(lambda a, v: jnp.searchsorted(a, v, side="right"))(a, v),
     ),
     "top_k": Case(lambda x: s.top_k(x, k=2), (M,), lambda x: tuple(lax.top_k(x, 2)), widths=FEW),
     "top_k.int": Case(lambda x: s.top_k(x, k=3), (KEYS,), lambda x: tuple(lax.top_k(x, 3))),

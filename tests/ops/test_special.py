@@ -61,6 +61,8 @@ CASES = {
     "betaln": case(s.betaln, A, B, reference=special.betaln),
     "bessel_i0e": case(s.bessel_i0e, X, reference=lax.bessel_i0e),
     "bessel_i1e": case(s.bessel_i1e, X, reference=lax.bessel_i1e),
+    "bessel_i0": case(s.bessel_i0, X, reference=special.i0),
+    "bessel_i1": case(s.bessel_i1, X, reference=special.i1),
 }
 
 
@@ -87,5 +89,5 @@ def test_what_has_no_derivative_says_so_and_what_to_do(name):
 
 
 def test_i1e_has_slope_one_half_at_zero():
-    assert derivative(s.bessel_i1e, (0.0,)) == [0.5]
+    assert derivative(s.bessel_i1e, (0.0,)) == derivative(s.bessel_i1, (0.0,)) == [0.5]
     assert derivative(s.bessel_i1e, (np.float32(1e-30),))[0] == jnp.float32(0.5)

@@ -1,4 +1,4 @@
-"""`gradlab.numpy.linalg`: norms, and the names of products that live there too."""
+"""Norms, and what is read off the singular values: condition number and rank."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..ir.errors import MissingRuleError, ShapeError
-from ..ops import arith, convert, reduce
-from ..ops import shape as shape_ops
-from ..ops.guarded import root
-from ..ops.operands import kind
-from . import axes as ax
-from . import reductions as red
-from .dispatch import public
-from .manipulation import matrix_transpose as matrix_transpose
-from .matmul import cross as cross
-from .matmul import matmul as matmul
-from .matmul import outer as outer
-from .matmul import tensordot as tensordot
-from .matmul import vecdot as vecdot
-from .promote import lift, promote
-from .selection import diagonal as diagonal
-from .selection import trace as trace
+from ...ir.errors import ArgumentError, ShapeError
+from ...ops import arith, convert, reduce
+from ...ops import shape as shape_ops
+from ...ops.guarded import root
+from ...ops.linalg.inverse import inv
+from ...ops.linalg.matrix import require_matrices
+from ...ops.operands import kind
+from .. import axes as ax
+from .. import reductions as red
+from ..choose import where
+from ..dispatch import public
+from ..formulas import isnan
+from ..manipulation import permuted
+from ..promote import lift, promote
+from .decompositions import svd, svdvals
 
 
 @public(jnp.linalg.norm)
@@ -64,7 +62,9 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
         return red.sum(size, axes)
     if isinstance(ord, str):
         raise ValueError(f"a vector has no norm {ord!r}: give a number.")
-    return red.sum(size**ord, axes) ** (1.0 / ord)
+    total = red.sum(size**ord, axes)
+    length = total ** (1.0 / ord)
+    return where(total == 0, 0.0, length) if isinstance(ord, int | float) and ord > 0 else length
 
 
 def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
@@ -77,7 +77,8 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
         other -= summed < other
         return red.max(sums, other) if ord > 0 else red.min(sums, other)
     if ord in (2, -2, "nuc"):
-        raise MissingRuleError(f"the matrix norm {ord!r} is made of singular values, which gradlab does not have yet.")
+        values = svdvals(permuted(x, [*(i for i in range(x.ndim) if i not in axes), row, column]))
+        return red.sum(values, -1) if ord == "nuc" else red.max(values, -1) if ord == 2 else red.min(values, -1)
     raise ValueError(f"a matrix has the norms None, 'fro', 1, -1, inf, -inf, 2, -2 and 'nuc', got {ord!r}.")
 
 
@@ -97,3 +98,37 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """`jax.numpy.linalg.matrix_norm`, on tracers too."""
     return norm(x, ord, (-2, -1), keepdims)
+
+
+@public(jnp.linalg.cond)
+def cond(x: Any, p: Any = None) -> Any:
+    """`jax.numpy.linalg.cond`, on tracers too."""
+    (x,) = promote(lift(x), inexact=True)
+    require_matrices("cond", x.aval, square=p not in (None, 2, -2))
+    if 0 in x.shape[-2:]:
+        raise ShapeError(f"cond of no elements does not exist: {x.aval}.")
+    if p in (None, 2, -2):
+        s = svdvals(x)
+        largest, smallest = s[..., 0], s[..., -1]
+        if p != -2:
+            return largest / smallest
+        out = smallest / largest
+    else:
+        out = norm(x, p, (-2, -1)) * norm(inv(x), p, (-2, -1))
+    return where(isnan(out) & ~red.any(isnan(x), (-2, -1)), math.inf, out)
+
+
+@public(jnp.linalg.matrix_rank)
+def matrix_rank(M: Any, rtol: Any = None, *, hermitian: bool = False, tol: Any = None) -> Any:
+    """`jax.numpy.linalg.matrix_rank`, on tracers too: an integer, so without a derivative."""
+    if tol is not None and rtol is not None:
+        raise ArgumentError("matrix_rank takes rtol or tol, which mean the same; got both.")
+    limit = tol if rtol is None else rtol
+    (x,) = promote(lift(M), inexact=True)
+    if x.ndim < 2:
+        return red.any(x != 0).astype("int32")
+    s = svd(x, full_matrices=False, compute_uv=False, hermitian=hermitian)
+    if limit is None:
+        limit = red.max(s, -1) * (max(x.shape[-2:]) * float(jnp.finfo(s.dtype).eps))
+    limit = lift(limit)
+    return red.sum(s > shape_ops.reshape(limit, (*limit.shape, 1)), -1)

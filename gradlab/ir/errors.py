@@ -70,6 +70,10 @@ class ConversionError(GradlabError, TypeError):
     """A function outside gradlab was handed a tracer it cannot take."""
 
 
+class HandedTracerError(ConversionError):
+    """Another library's function was handed a tracer; what calls it may still be read as a whole by that library."""
+
+
 class IndexingError(GradlabError, IndexError):
     """An index that does not fit the array it indexes."""
 

@@ -25,7 +25,10 @@ def short_dtype(dtype: np.dtype) -> str:
 
 
 class Aval(NamedTuple):
-    """What is known of an array before it runs: shape, dtype, and whether the dtype is weak (from a Python scalar)."""
+    """What is known of an array before it runs: shape, dtype, and whether the dtype is weak (from a Python scalar).
+
+    An array of random keys has JAX's own dtype for them, which NumPy does not know: ask `is_key` before `dtype.kind`.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -51,9 +54,14 @@ class Aval(NamedTuple):
         return f"{short_dtype(self.dtype)}[{','.join(map(str, self.shape))}]{'~' if self.weak else ''}"
 
 
+def is_key(dtype: Any) -> bool:
+    """Whether arrays of this dtype hold random keys: they are moved about, and no number is made of them."""
+    return not isinstance(dtype, np.dtype)
+
+
 def is_inexact(dtype: np.dtype) -> bool:
     """Whether a dtype has derivatives: floating (bfloat16 and float8 included) or complex."""
-    return dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name)
+    return not is_key(dtype) and (dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name))
 
 
 class Typed:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import MissingRuleError
-from .graph import Aval
+from .graph import Aval, Eqn, Graph
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -39,6 +39,22 @@ class Text(str):
         return self
 
 
+class Body(NamedTuple):
+    """A program that an equation carries, and how it is written: as a function `word` beside the equation.
+
+    `operands`: which operands of the equation its first inputs are; the function reads them where it stands. The other
+    inputs are its parameters, in groups of these sizes (`takes`, named by `parameters`), and its outputs are returned
+    in groups (`gives`). A group of one is the array itself, any other a tuple.
+    """
+
+    word: str
+    graph: Graph
+    operands: tuple[int, ...]
+    takes: tuple[int, ...] = ()
+    parameters: tuple[str, ...] = ()
+    gives: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Primitive:
     """The record. Signatures of the slots, with `xs` the operands (tracers or literals) and `**params` the parameters:
@@ -55,11 +71,14 @@ class Primitive:
     result when each operand is filled with one number (NumPy scalars of the right dtype), or None if there is none.
     `call(*texts, **params)` is the same as `emit` in the words of jax.lax, which JAX reads in half the time: how a long
     program is written. Its operands do not broadcast, but a literal may still be one number.
-    A primitive that carries programs names the parameters that hold them in `graphs`, and has one more rule,
-    `expand(xs, **params) -> outs`: its meaning in simpler equations. It may have another,
-    `split(eqn, unknown) -> (equations, equations)`: what can be computed before the unknown operands are there, and
-    what waits for them. Without it all of the equation waits. One whose derivative is not that of its meaning also has
-    `native(**params)`: a JAX function (*xs) -> outs with that derivative, for programs that JAX may differentiate.
+    A primitive that carries programs names the parameters that hold them in `graphs`, and has one more rule: either
+    `expand(xs, **params) -> outs`, its meaning in simpler equations, or `bodies(**params) -> Body, ...`, as which they
+    are written; `emit` then gets the function's name in place of the graph, and `targets(names, **params)` writes the
+    left side of the statement. It may have `split(eqn, unknown) -> (equations, equations)`: what can be computed before
+    the unknown operands are there, and what waits for them; without it all of the equation waits. And
+    `prune(eqn, used) -> Eqn`: the equation with only those of its outputs. One whose derivative is not that of its
+    meaning also has `native(**params)`: a JAX function (*xs) -> outs with that derivative, for programs that JAX may
+    differentiate.
     """
 
     name: str
@@ -74,7 +93,10 @@ class Primitive:
     fold: Callable[..., Any] | None = field(default=None, kw_only=True)
     graphs: tuple[str, ...] = field(default=(), kw_only=True)
     split: Callable[..., Any] | None = field(default=None, kw_only=True)
+    prune: Callable[..., Eqn] | None = field(default=None, kw_only=True)
     expand: Callable[..., tuple] | None = field(default=None, kw_only=True)
+    bodies: Callable[..., tuple[Body, ...]] | None = field(default=None, kw_only=True)
+    targets: Callable[..., str] | None = field(default=None, kw_only=True)
     native: Callable[..., Callable[..., tuple]] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -82,8 +104,8 @@ class Primitive:
             raise ValueError(f"a primitive's name must be an identifier, got {self.name!r}")
         if self.name in REGISTRY:
             raise ValueError(f"primitive {self.name!r} is defined twice")
-        if bool(self.graphs) != (self.expand is not None):
-            raise TypeError(f"{self.name}: a primitive that carries graphs needs `expand`, and only such a one has it")
+        if bool(self.graphs) != (self.expand is not None or self.bodies is not None):
+            raise TypeError(f"{self.name}: a primitive that carries graphs needs `expand` or `bodies`; no other has them")
         REGISTRY[self.name] = self
 
     def __repr__(self) -> str:

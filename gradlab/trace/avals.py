@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ..ir.errors import DTypeError, StructureError
-from ..ir.graph import Aval, Lit
+from ..ir.graph import Aval, Lit, is_key
 from .tracer import Tracer
 
 _PYTHON = {bool: "bool", int: "int", float: "float", complex: "complex"}
@@ -33,6 +33,14 @@ _SCALARS = {
 _NARROWED = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 
 
+def is_key_dtype(x: Any) -> bool:
+    """Whether `x`, any object, is JAX's dtype of random keys."""
+    return getattr(x, "type", None) is jax.dtypes.prng_key
+
+
+NO_KEYS = "Draw numbers from a key with gradlab.random, or take its bits with gradlab.random.key_data(key)."
+
+
 def canonical_dtype(dtype: Any) -> np.dtype:
     """`dtype` as JAX would hold it: 64-bit types become 32-bit ones unless x64 is on.
 
@@ -40,7 +48,10 @@ def canonical_dtype(dtype: Any) -> np.dtype:
     """
     if isinstance(dtype, type) and dtype in _PYTHON:
         return _SCALARS[x64(), dtype].dtype
-    dtype = np.dtype(dtype)
+    if not isinstance(dtype, np.dtype):
+        if is_key_dtype(dtype):
+            raise DTypeError(f"a dtype of numbers was needed, got {dtype}, that of random keys. {NO_KEYS}")
+        dtype = np.dtype(dtype)
     if dtype.kind not in "biufc" and not (
         dtype.kind == "V" and dtype.names is None and dtype.name != f"void{8 * dtype.itemsize}"
     ):
@@ -61,10 +72,8 @@ def aval_of(x: Any) -> Aval:
     if kind in _PYTHON:
         return _SCALARS[x64(), kind]
     if isinstance(x, jax.Array):
-        if not isinstance(x.dtype, np.dtype):
-            raise DTypeError(
-                f"arrays hold booleans and numbers, got {x.dtype}. Use jax.random.key_data to pass a key's bits."
-            )
+        if is_key(x.dtype) and not is_key_dtype(x.dtype):
+            raise DTypeError(f"arrays hold booleans, numbers or random keys, got {x.dtype}. Convert it first.")
         return Aval(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
     if isinstance(x, np.ndarray | np.generic):
         return Aval(x.shape, canonical_dtype(x.dtype))

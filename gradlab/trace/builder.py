@@ -40,8 +40,8 @@ class Builder:
     **Arguments:** `evaluate(graph, inputs) -> values` computes the concrete value of a tracer when Python asks for it.
     **Attributes:** `rows`, and beside them `wheres` and `params`; `given`, `captured`, `scalars`: the values of inputs,
     captured inputs and literals, each with its number; `values`: those computed since, by number; `memo`: row -> the
-    tracers of its results; `where`: the line that new equations get, if it is not the running one; `level`: how deep
-    this trace is nested.
+    number of its first result and the types of all; `where`: the line that new equations get, if it is not the running
+    one; `level`: how deep this trace is nested.
     """
 
     __slots__ = (
@@ -87,7 +87,7 @@ class Builder:
     # -- recording
 
     def _source(self, kind: str, aval: Aval) -> Tracer:
-        tracer = Tracer(aval, self, len(self.origin))
+        tracer = Tracer(aval, self, len(self.origin), kind)
         self.origin.append(len(self.rows))
         self.rows.append((kind, aval))
         self.wheres.append(None)
@@ -113,9 +113,15 @@ class Builder:
 
     def capture(self, x: Any) -> Tracer:
         """A value from outside this trace (an outer tracer, a closed-over array) as an extra input."""
-        key = (CAPTURE, id(x))
+        # Item assignment may give a tracer another number: it is captured as what it is now.
+        key = (CAPTURE, id(x.builder), x.id) if type(x) is Tracer else (CAPTURE, id(x))
         found = self.memo.get(key)
         if isinstance(x, np.ndarray):
+            if isinstance(x, np.matrix | np.ma.MaskedArray):
+                raise ConversionError(
+                    f"plain arrays were needed, got a NumPy {type(x).__name__} of shape {x.shape}, whose operators "
+                    "mean something else. Convert it: np.asarray(x), with @ for matrices, where() for masks."
+                )
             # The caller may write into its array while we trace: keep what it held, and tell two contents apart.
             if found is not None and _same_bytes(self.snapshots[id(x)], x):
                 return found
@@ -125,7 +131,7 @@ class Builder:
             found, x = None, kept
         if found is None:
             found = self.memo[key] = self._source(CAPTURE, aval_of(x))
-            self.captured.append((found.id, x))
+            self.captured.append((found.id, x.fresh() if type(x) is Tracer else x))
         return found
 
     def operand(self, x: Any, like: Aval | None) -> Tracer:
@@ -172,10 +178,13 @@ class Builder:
         values = tuple(params.values())
         row = (prim, tuple(ids), values)
         found = self.memo.get(row)
-        if found is not None:
-            return found
-        avals = tuple([x.aval if type(x) is Tracer else self.aval(i) for x, i in zip(xs, ids, strict=True)])
-        return self._new(row, prim, avals, values, params)
+        if found is None:
+            avals = tuple([x.aval if type(x) is Tracer else self.aval(i) for x, i in zip(xs, ids, strict=True)])
+            found = self._new(row, prim, avals, values, params)
+        first, out_avals = found
+        if len(out_avals) == 1:
+            return (Tracer(out_avals[0], self, first),)
+        return tuple([Tracer(aval, self, first + i) for i, aval in enumerate(out_avals)])
 
     def unary(self, prim: Primitive, x: Tracer) -> Tracer:
         """The result of `prim(x)` for a tracer of this trace: `record` without its generality, for speed."""
@@ -185,7 +194,7 @@ class Builder:
             if self.closed:
                 raise escaped(x)
             found = self._new(row, prim, (x.aval,), (), NO_PARAMS, 3)
-        return found[0]
+        return Tracer(found[1][0], self, found[0])
 
     def binary(self, prim: Primitive, x: Tracer, y: Tracer) -> Tracer:
         """The result of `prim(x, y)` for two tracers of this trace: `record` without its generality, for speed."""
@@ -195,12 +204,12 @@ class Builder:
             if self.closed:
                 raise escaped(x)
             found = self._new(row, prim, (x.aval, y.aval), (), NO_PARAMS, 3)
-        return found[0]
+        return Tracer(found[1][0], self, found[0])
 
     def _new(
         self, row: tuple, prim: Primitive, avals: tuple, values: tuple, params: dict[str, Any], depth: int = 2
-    ) -> tuple[Tracer, ...]:
-        """The results of an equation that was not yet written; `depth` frames up the user's line may be looked for."""
+    ) -> tuple[int, tuple[Aval, ...]]:
+        """The entry in `memo` of an equation not yet written; `depth` frames up the user's line may be looked for."""
         key = (prim, avals, values)
         out_avals = _INFERRED.get(key)
         if out_avals is None:
@@ -219,17 +228,12 @@ class Builder:
         rows.append(row)
         self.wheres.append(where)
         self.params.append(params)
+        found = self.memo[row] = (len(origin), out_avals)
         if len(out_avals) == 1:
-            outs = (Tracer(out_avals[0], self, len(origin)),)
             origin.append(number)
         else:
-            made = []
-            for aval in out_avals:
-                made.append(Tracer(aval, self, len(origin)))
-                origin.append(number)
-            outs = tuple(made)
-        self.memo[row] = outs
-        return outs
+            origin.extend([number] * len(out_avals))
+        return found
 
     def place(self, outs: Iterable[Any], where: Where | None) -> None:
         """Say that the equations which made `outs` stand at `where`."""
@@ -242,8 +246,8 @@ class Builder:
         row = self.rows[self.origin[id]]
         if len(row) == 2:
             return row[1]
-        outs = self.memo[row]
-        return outs[id - outs[0].id].aval
+        first, avals = self.memo[row]
+        return avals[id - first]
 
     def _infer(self, key: tuple, prim: Primitive, avals: tuple, params: dict[str, Any]) -> tuple[Aval, ...]:
         try:
@@ -285,7 +289,8 @@ class Builder:
             elif len(row) == 2 or self.evaluate is None:
                 raise no_value(tracer.aval, wanted_by)
             else:
-                needed.update(out.id for out in self.memo[row])
+                first, avals = self.memo[row]
+                needed.update(range(first, first + len(avals)))
                 wanted.extend(row[1])
         if not needed:
             return
@@ -319,14 +324,13 @@ class Builder:
         rows, wheres, params, memo = self.rows, self.wheres, self.params, self.memo
         for number in numbers:
             row = rows[number]
-            outs = memo[row]
-            if len(outs) == 1:
-                (tracer,) = outs
-                v = var[tracer.id] = Var(tracer.aval)
+            first, avals = memo[row]
+            if len(avals) == 1:
+                v = var[first] = Var(avals[0])
                 made = (v,)
             else:
-                made = tuple([Var(tracer.aval) for tracer in outs])
-                var.update(zip([tracer.id for tracer in outs], made, strict=True))
+                made = tuple([Var(aval) for aval in avals])
+                var.update(enumerate(made, first))
             where = wheres[number]
             if where is not None and type(where) is not Where:
                 where = Where(*where)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..ir.errors import InvalidGraphError
-from ..ir.graph import Aval, Graph, Var
+from ..ir.graph import Aval, Graph, Lit, Var
 from .builder import AMBIENT, Builder, innermost
+from .tracer import Tracer
+
+_NUMBERS = (bool, int, float, complex)
 
 
 def trace_graph(run: Callable[..., Sequence[Any]], avals: Sequence[Aval], names: Sequence[str] = ()) -> Graph:
@@ -30,7 +33,10 @@ def input_names(graph: Graph) -> list[str]:
 
 def inline(graph: Graph, builder: Builder, xs: Sequence[Any]) -> list[Any]:
     """The outputs of `graph` on the operands `xs`, its equations recorded in `builder` with their own source lines."""
-    env: dict[Var, Any] = dict(zip(graph.inputs, xs, strict=True))
+    # A Python number is an operand of its input's own type, not of its neighbours'.
+    env: dict[Var, Any] = {
+        v: Lit(x, v.aval) if type(x) in _NUMBERS else x for v, x in zip(graph.inputs, xs, strict=True)
+    }
     record = builder.record
     kept = builder.where
     try:
@@ -41,7 +47,9 @@ def inline(graph: Graph, builder: Builder, xs: Sequence[Any]) -> list[Any]:
                 env[v] = out
     finally:
         builder.where = kept
-    return [env[a] if type(a) is Var else a for a in graph.outputs]
+    # Objects of their own: the caller keeps some of them for later, and may give others to a user who assigns to them.
+    outs = [env[a] if type(a) is Var else a for a in graph.outputs]
+    return [out.fresh() if type(out) is Tracer else out for out in outs]
 
 
 def current(xs: Sequence[Any]) -> Builder:

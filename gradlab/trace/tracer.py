@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from opcode import opname
-from sys import _getframe
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from ..ir.errors import ConcretizationError, ConversionError, ItemAssignmentError, ShapeError
+from ..ir.errors import ConcretizationError, ConversionError, ShapeError
 from ..ir.graph import Aval, Typed
+from .refusals import loses_derivative, not_an_array
 
 if TYPE_CHECKING:
     from .builder import Builder
@@ -23,17 +22,22 @@ else:
 class Tracer(Typed, _Array):
     """One value of a program being recorded: it knows its shape and dtype; its value, only if the inputs are concrete.
 
-    **Attributes:** `aval`: shape, dtype and weakness; `builder`: the trace it belongs to; `id`: its number there.
+    Each result of an operation is an object of its own, even where two have one number: item assignment gives the
+    object another number, and no other object changes with it.
+
+    **Attributes:** `aval`: shape, dtype and weakness; `builder`: the trace it belongs to; `id`: its number there;
+    `shared`: who else would see it change, where NumPy's arrays would share memory (`gradlab.numpy.aliasing`).
     """
 
-    __slots__ = ("builder", "id")
+    __slots__ = ("__weakref__", "builder", "id", "shared")
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]  # == is elementwise, as for any array
 
-    def __init__(self, aval: Aval, builder: Builder, id: int):
+    def __init__(self, aval: Aval, builder: Builder, id: int, shared: Any = None):
         self.aval = aval
         self.builder = builder
         self.id = id
+        self.shared = shared
 
     @property
     def size(self) -> int:
@@ -69,14 +73,10 @@ class Tracer(Typed, _Array):
         return np.asarray(self.value(wanted_by)).reshape(())[()]
 
     def _number(self, wanted_by: str) -> Any:
-        """`_scalar`, unless a NumPy array asks, in `y[i] = x`, which would lose the derivative without a word."""
-        caller = _getframe(2)
-        if opname[caller.f_code.co_code[caller.f_lasti]] == "STORE_SUBSCR":
-            raise ItemAssignmentError(
-                f"y[i] = x would turn a tracer ({self.aval}) into a plain number of the NumPy array y and lose its "
-                "derivative. Make y with gradlab.numpy and write y = y.at[i].set(x); where no derivative is wanted, "
-                "y[i] = float(x)."
-            )
+        """`_scalar`, unless `math` or a NumPy array asks, which would lose the derivative without a word."""
+        error = loses_derivative(self.aval)
+        if error is not None:
+            raise error
         return self._scalar(wanted_by)
 
     def __bool__(self) -> bool:
@@ -96,11 +96,15 @@ class Tracer(Typed, _Array):
             raise TypeError(f"only integer scalars can be used as an index or a size, got {self.aval}")
         return int(self._scalar("an index or a size"))
 
+    def fresh(self) -> Tracer:
+        """Another object of the same value, which shares memory with nobody."""
+        return Tracer(self.aval, self.builder, self.id)
+
     def __copy__(self) -> Tracer:
-        return self  # as immutable as a number
+        return self.fresh()
 
     def __deepcopy__(self, memo: Any) -> Tracer:
-        return self
+        return self.fresh()
 
     def __round__(self, ndigits: int | None = None) -> Any:
         value = float(self)
@@ -120,10 +124,12 @@ class Tracer(Typed, _Array):
         return format(repr(self), spec)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise not_an_array(self.aval)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
         raise ConversionError(
-            f"a NumPy function was handed a tracer ({self.aval}) it would have to turn into plain numbers, which would "
-            "lose the derivative. Write it with gradlab.numpy (import gradlab.numpy as np), or, for a constant, pass "
-            "gradlab.stop_gradient(x) through float() or .tolist()."
+            f"a tracer ({self.aval}) is a value of the function being read and cannot be pickled. Return it as a "
+            "result, and pickle that."
         )
 
     def __contains__(self, item: Any) -> bool:

@@ -1,0 +1,73 @@
+"""What a line of the user's was calling at the moment: read from the names that its instruction had loaded."""
+
+from __future__ import annotations
+
+import dis
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+import numpy as np
+
+_NAMES = frozenset(("LOAD_NAME", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FAST", "LOAD_FAST_CHECK",
+                    "LOAD_FAST_BORROW"))  # fmt: skip
+_ATTRIBUTES = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
+_TRANSPARENT = (ModuleType, type, np.ndarray, np.random.Generator, np.random.RandomState)
+_APPLIED = ("CALL", "PRECALL", "BINARY_SUBSCR", "BINARY_SLICE")
+RESULT = "()"  # stands in the names for a call: np.vectorize(f)(x) is of ("np", "vectorize", "()")
+_SILENT = frozenset(("PUSH_NULL", "PRECALL", "KW_NAMES", "CACHE", "EXTENDED_ARG", "NOP", "COPY", "SWAP"))
+
+_chains: dict[tuple[int, int], tuple[CodeType, tuple[str, ...]]] = {}
+
+
+def called(frame: FrameType) -> tuple[tuple[str, ...], Any]:
+    """The names of what `frame` is calling or indexing, as in ("math", "sin"), and the thing itself.
+
+    Names are () where that is not a plain dotted name; the thing is None where the name leads through anything but
+    modules, classes and NumPy's arrays, whose attributes may be read without running the user's code.
+    """
+    key = (id(frame.f_code), frame.f_lasti)
+    known = _chains.get(key)
+    if known is None or known[0] is not frame.f_code:
+        if len(_chains) > 1000:
+            _chains.clear()
+        known = _chains[key] = (frame.f_code, _chain(frame.f_code, frame.f_lasti))
+    names = known[1]
+    return names, _found(names, frame)
+
+
+def _chain(code: CodeType, lasti: int) -> tuple[str, ...]:
+    """The dotted name that the expression at `lasti` begins with: its instructions start where that does."""
+    starts = [(line, column) for line, _, column, _ in code.co_positions()]
+    start = starts[lasti // 2]
+    before = [i for i in dis.get_instructions(code) if i.offset <= lasti]
+    if None in start or not before[-1].opname.startswith(_APPLIED):
+        return ()
+    names: list[str] = []
+    for instruction in reversed(before[:-1]):
+        if starts[instruction.offset // 2] != start or instruction.opname in _SILENT:
+            continue
+        if instruction.opname in _ATTRIBUTES:
+            names.append(str(instruction.argval))
+        elif instruction.opname in _NAMES:
+            return (str(instruction.argval), *reversed(names))
+        elif instruction.opname.startswith(_APPLIED):
+            names.append(RESULT)
+        else:
+            return ()
+    return ()
+
+
+def _found(names: tuple[str, ...], frame: FrameType) -> Any:
+    if not names or RESULT in names:
+        return None
+    for scope in (frame.f_locals, frame.f_globals, frame.f_builtins):
+        if names[0] in scope:
+            found = scope[names[0]]
+            break
+    else:
+        return None
+    for name in names[1:]:
+        if not isinstance(found, _TRANSPARENT):
+            return None
+        found = getattr(found, name, None)
+    return found

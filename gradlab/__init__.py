@@ -5,11 +5,16 @@ Every public name is listed here, once.
 
 from . import interop as interop
 from . import numpy as numpy
+from . import random as random
+from . import scipy as scipy
+from .api import associative_scan as associative_scan
 from .api import cache_clear as cache_clear
 from .api import cache_info as cache_info
 from .api import checkpoint as checkpoint
+from .api import cond as cond
 from .api import custom_jvp as custom_jvp
 from .api import custom_vjp as custom_vjp
+from .api import fori_loop as fori_loop
 from .api import grad as grad
 from .api import hessian as hessian
 from .api import hvp as hvp
@@ -20,10 +25,15 @@ from .api import jit as jit
 from .api import jvp as jvp
 from .api import linear_transpose as linear_transpose
 from .api import linearize as linearize
+from .api import map as map
+from .api import scan as scan
 from .api import source as source
 from .api import stage as stage
 from .api import stop_gradient as stop_gradient
+from .api import switch as switch
 from .api import value_and_grad as value_and_grad
 from .api import value_and_jacobian as value_and_jacobian
 from .api import vjp as vjp
 from .api import vmap as vmap
+from .api import while_loop as while_loop
+from .interop.jax_in import from_jax as from_jax

@@ -22,6 +22,7 @@ FLOORS = (
     {"control"},
     {"api"},
     {"numpy"},
+    {"random", "scipy"},
     {"interop", "sparse", "optim", "tools"},
     {"__init__"},
 )

@@ -1,5 +1,8 @@
 """The public transformations: differentiate, vectorise, compile, look."""
 
+from .associative import associative_scan as associative_scan
+from .branches import cond as cond
+from .branches import switch as switch
 from .calling import cache_clear as cache_clear
 from .calling import cache_info as cache_info
 from .custom import checkpoint as checkpoint
@@ -21,4 +24,8 @@ from .jacobians import value_and_jacobian as value_and_jacobian
 from .jitting import jit as jit
 from .looking import source as source
 from .looking import stage as stage
+from .loops import fori_loop as fori_loop
+from .loops import map as map
+from .loops import scan as scan
+from .loops import while_loop as while_loop
 from .vectorize import vmap as vmap

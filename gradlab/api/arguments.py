@@ -12,8 +12,9 @@ import jax
 import numpy as np
 
 from ..ir.errors import ArgumentError, DTypeError, StructureError
-from ..ir.graph import Aval, is_inexact, short_dtype
+from ..ir.graph import Aval, is_inexact, is_key, short_dtype
 from ..trace.avals import aval_of
+from ..trace.tracer import Tracer
 
 tree_flatten = jax.tree_util.tree_flatten
 tree_unflatten = jax.tree_util.tree_unflatten
@@ -95,7 +96,7 @@ class Selection:
 
 
 class Call:
-    """One call with its differentiated leaves singled out: `leaves`, and `with_leaves(new)` to call `fun` on others."""
+    """One call with its differentiated leaves singled out: `leaves`; called, it is `fun` on others."""
 
     __slots__ = ("args", "counts", "fun", "kwargs", "leaves", "places", "trees")
 
@@ -109,9 +110,19 @@ class Call:
             self.leaves += leaves
             self.trees.append(tree)
 
-    def with_leaves(self, leaves: Sequence[Any]) -> Any:
+    def __call__(self, leaves: Sequence[Any]) -> Any:
         """The function's result with other leaves in the place of the differentiated ones."""
-        args, kwargs = list(self.args), self.kwargs
+        return self._result(leaves, self.args, self.kwargs)
+
+    def lifted(self) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+        """The tracers among all arguments; the result of other leaves in the place of the differentiated, and those."""
+        n = len(self.leaves)
+        every, tree = tree_flatten((self.args, self.kwargs))
+        tracers, replaced = with_tracers(every)
+        return tracers, lambda new: self._result(new[:n], *tree_unflatten(tree, replaced(new[n:])))
+
+    def _result(self, leaves: Sequence[Any], args: Sequence[Any], kwargs: dict) -> Any:
+        args = list(args)
         for place, value in zip(self.places, self.trees_of(leaves), strict=True):
             if isinstance(place, int):
                 args[place] = value
@@ -145,22 +156,47 @@ class Call:
         return [identifier(self.leaf_name(k)) for k in range(len(self.leaves))]
 
 
-def on_leaves(fun: Callable, leaves: Sequence[Any], tree: Any, chosen: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
+class OnLeaves:
     """`fun` of the chosen leaves of its arguments, the others as they are; `tree` is that of `(args, kwargs)`."""
 
-    def call(values: Sequence[Any]) -> Any:
-        new = list(leaves)
-        for k, value in zip(chosen, values, strict=True):
-            new[k] = value
-        args, kwargs = tree_unflatten(tree, new)
-        return fun(*args, **kwargs)
+    __slots__ = ("chosen", "fun", "leaves", "tree")
 
-    return call
+    def __init__(self, fun: Callable, leaves: Sequence[Any], tree: Any, chosen: Sequence[int]):
+        self.fun, self.leaves, self.tree, self.chosen = fun, leaves, tree, chosen
+
+    def __call__(self, values: Sequence[Any]) -> Any:
+        return self._result(values, self.leaves)
+
+    def lifted(self) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+        """As `Call.lifted`."""
+        n = len(self.chosen)
+        tracers, replaced = with_tracers(self.leaves)
+        return tracers, lambda new: self._result(new[:n], replaced(new[n:]))
+
+    def _result(self, values: Sequence[Any], leaves: Sequence[Any]) -> Any:
+        new = list(leaves)
+        for k, value in zip(self.chosen, values, strict=True):
+            new[k] = value
+        args, kwargs = tree_unflatten(self.tree, new)
+        return self.fun(*args, **kwargs)
+
+
+def with_tracers(leaves: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
+    """The tracers among leaves, and a function that puts other values in their place."""
+    places = [k for k, leaf in enumerate(leaves) if type(leaf) is Tracer]
+
+    def replaced(values: Sequence[Any]) -> list[Any]:
+        new = list(leaves)
+        for k, value in zip(places, values, strict=True):
+            new[k] = value
+        return new
+
+    return [leaves[k] for k in places], replaced
 
 
 def leaf_paths(tree: Any) -> list[str]:
     """How each leaf of a structure is reached: `['w'][0]`."""
-    if jax.tree_util.treedef_is_leaf(tree):
+    if jax.tree_util.treedef_is_leaf(tree) and tree.num_leaves:
         return [""]
     numbered = tree_unflatten(tree, range(tree.num_leaves))
     return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(numbered)[0]]
@@ -222,9 +258,10 @@ def avals_to_differentiate(call: Call, of: str, holomorphic: bool = False, allow
                     "Convert it with .astype(complex), or drop holomorphic=True."
                 )
         elif not is_inexact(aval.dtype) and not allow_int:
+            instead = "Leave it" if is_key(aval.dtype) else f"Write {_as_float(leaf)}, leave it"
             raise DTypeError(
                 f"{of} needs real or complex arguments, but {call.leaf_name(k)} is {short_dtype(aval.dtype)} ({aval}). "
-                f"Write {_as_float(leaf)}, leave it out of argnums, or pass allow_int=True where that is offered."
+                f"{instead} out of argnums, or pass allow_int=True where that is offered."
             )
     return avals
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
-from ..ir.errors import ConversionError, GradlabError
+from ..ir.errors import ConversionError, DTypeError, GradlabError, HandedTracerError
 from ..ir.graph import Aval, Graph, Lit, scalar_key
 from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
-from ..trace.avals import aval_of, is_jax_tracer
+from ..trace.avals import NO_KEYS, aval_of, is_jax_tracer, is_key_dtype
 from ..trace.builder import Builder, innermost, run_time
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
+from .dialect import DIALECTS, Dialect
 from .programs import Program
 
 EXECUTABLES = LRU(512)  # (transformation, rows) -> _Entry, for calls on arrays
@@ -54,38 +56,57 @@ class Reading:
 
     **Attributes:** `given`: the values of the explicit inputs; `result`: what the function returned; `outs`: the array
     results as tracers; `slots`: how to put auxiliary ones back (None for an array, a 1-tuple for a leaf passed on).
-    **Arguments:** `names()`: names for the inputs, asked for only when a graph is built.
+    **Arguments:** `names()`: names for the inputs, asked for only when a graph is built. `fun`: the user's function
+    behind `call`, by which is remembered that another library (`DIALECTS`) has to read it; None if none may.
     """
 
     __slots__ = ("builder", "given", "names", "outs", "result", "slots")
 
     def __init__(
         self,
-        call: Callable[[list[Tracer]], Any],
+        call: Callable[[Sequence[Any]], Any],
         given: Sequence[Any],
         avals: Sequence[Aval] | None = None,
         concrete: bool = True,
         names: Callable[[], Sequence[str]] = tuple,
+        fun: Callable | None = None,
     ):
-        builder = Builder(evaluate if concrete else None)
-        self.builder = builder
         self.given = given
         self.names = names
         self.outs: list[Tracer] = []
         self.slots: list[tuple | None] = []
+        avals = [aval_of(x) for x in given] if avals is None else avals
+        values = given if concrete else None
+        dialect = DIALECTS[0] if DIALECTS else None
+        known = dialect if dialect is not None and fun is not None and dialect.knows(fun) else None
+        if known is None or not self._read_otherwise(known, call, avals, values):
+            try:
+                self._read(call, avals, values)
+            except Exception as error:
+                if dialect is not None and fun is not None and dialect.concerns(error):
+                    self._read(partial(dialect.read, call), avals, values)
+                    dialect.remember(fun)
+                else:
+                    if isinstance(error, TypeError | ValueError | IndexError | AttributeError):
+                        _explain(error)
+                    raise
+
+    def _read_otherwise(self, dialect: Dialect, call: Callable, avals: Sequence[Aval], values: Any) -> bool:
+        """Whether the other library could read the function again: this time it may be readable only as it stands."""
+        try:
+            self._read(partial(dialect.read, call), avals, values)
+        except ConversionError:
+            return False
+        return True
+
+    def _read(self, call: Callable[[Sequence[Any]], Any], avals: Sequence[Aval], values: Sequence[Any] | None) -> None:
+        builder = self.builder = Builder(evaluate if values is not None else None)
         with builder:
-            if avals is None:
-                avals = [aval_of(x) for x in given]
-            if concrete:
-                tracers = [builder.input(aval, x) for aval, x in zip(avals, given, strict=True)]
+            if values is not None:
+                tracers = [builder.input(aval, x) for aval, x in zip(avals, values, strict=True)]
             else:
                 tracers = [builder.input(aval) for aval in avals]
-            try:
-                result = call(tracers)
-            except (TypeError, ValueError, IndexError) as error:
-                _explain(error)
-                raise
-        self.result = result
+            self.result = call(tracers)
 
     def take(self, leaf: Any) -> None:
         """Record `leaf`, an array, as a result of the trace."""
@@ -98,6 +119,8 @@ class Reading:
                 self.outs.append(leaf)
                 self.slots.append(None)
             else:
+                if type(leaf) is Tracer:
+                    _ = leaf.builder.level  # raises for a view whose memory was assigned to since
                 self.slots.append((leaf,))
 
     def put_aux(self, values: Sequence[Any]) -> list[Any]:
@@ -203,13 +226,15 @@ def run(program: Program, inputs: Sequence[Any]) -> Sequence[Any]:
     return program.composable.traced(inputs) if traced else program.executable.jitted(*inputs)
 
 
-def _explain(error: TypeError | ValueError | IndexError) -> None:
+def _explain(error: TypeError | ValueError | IndexError | AttributeError) -> None:
     """Turn another library's complaint about our tracer into one that names the user's line and the remedy."""
     if isinstance(error.__cause__, GradlabError) and not isinstance(error, GradlabError):
         raise error.__cause__  # NumPy's y[i] = x hides the reason behind its own error
     indexed = isinstance(error, IndexError) and "Tracer<" in str(error)
     named = "gradlab.trace.tracer.Tracer" in str(error) + repr(error.args)
-    if isinstance(error, GradlabError) or not (indexed or named):
+    # What asks a key's dtype for its kind, or NumPy for what it is, expected numbers.
+    keyed = "'key<" in str(error) if isinstance(error, TypeError) else is_key_dtype(getattr(error, "obj", None))
+    if isinstance(error, GradlabError) or not (indexed or named or keyed):
         return
     line, step = None, error.__traceback__
     while step is not None:
@@ -217,12 +242,14 @@ def _explain(error: TypeError | ValueError | IndexError) -> None:
         if not INTERNAL[code.co_filename]:
             line = f"{code.co_filename}:{step.tb_lineno} in {code.co_name}"
         step = step.tb_next
+    if keyed:
+        raise DTypeError(f"an operation on numbers was given random keys. {NO_KEYS}").at(line) from error
     if indexed:
-        raise ConversionError(
+        raise HandedTracerError(
             "an array of JAX's or NumPy's own, x, was indexed by a gradlab tracer i, which it cannot read. "
             f"Write gradlab.numpy.asarray(x)[i]. It said: {error}"
         ).at(line) from error
-    raise ConversionError(
+    raise HandedTracerError(
         "a jax.numpy or NumPy function was handed a gradlab tracer, which it cannot read. Import gradlab.numpy in "
         f"place of jax.numpy in the function being differentiated. It said: {error}"
     ).at(line) from error

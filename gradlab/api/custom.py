@@ -308,7 +308,7 @@ def _graph_of(
     call: Callable, given: list[Any] | None, avals: Any, fun: Callable
 ) -> tuple[Graph, Any, list[Aval], list[Any]]:
     """`call` on tracers as a closed graph: the graph, its result's tree and avals, and what it captured."""
-    reading = Reading(call, given or (), avals, concrete=given is not None)
+    reading = Reading(call, given or (), avals, concrete=given is not None, fun=fun)
     results = Results(reading, fun)
     graph, inputs = reading.end_as_body()
     return graph, results.tree, results.avals, inputs[len(reading.given) :]

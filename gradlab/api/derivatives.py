@@ -87,7 +87,7 @@ def _gradient(fun, of, argnums, argnames, has_aux, holomorphic, allow_int, uncon
     def gradient(args, kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, of, holomorphic, allow_int)
-        reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
+        reading = Reading(call, call.leaves, avals, names=call.input_names, fun=fun)
         value, aux = split_aux(reading.result, has_aux, fun, of)
         reading.take(_scalar(value, fun, of, holomorphic))
         if has_aux:
@@ -191,7 +191,7 @@ class _Point:
     def read(self, has_aux: bool) -> tuple[Reading, Results]:
         """The function read, and its results recorded."""
         call = self.call
-        reading = Reading(call.with_leaves, call.leaves, self.avals, names=call.input_names)
+        reading = Reading(call, call.leaves, self.avals, names=call.input_names, fun=call.fun)
         return reading, Results(reading, call.fun, has_aux, self.of)
 
     def moving(self, values: Sequence[Any]) -> list[Any]:
@@ -322,7 +322,7 @@ def linear_transpose(fun: Callable, *primals: Any) -> Callable:
             raise DTypeError(f"linear_transpose needs real or complex arguments, got {aval}.")
 
     def transposed(ct):
-        reading = Reading(lambda new: fun(*tree_unflatten(in_tree, new)), leaves, avals, concrete=False)
+        reading = Reading(lambda new: fun(*tree_unflatten(in_tree, new)), leaves, avals, concrete=False, fun=fun)
         results = Results(reading, fun)
         cts = _matching(ct, results.tree, results.avals, "cotangent", "the transpose")
         n = len(leaves)

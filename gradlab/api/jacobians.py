@@ -92,7 +92,7 @@ def _jacobian(fun, of, argnums, argnames, has_aux, holomorphic, mode, want_value
     def jacobian_of(*args, **kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, of, holomorphic)
-        reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
+        reading = Reading(call, call.leaves, avals, names=call.input_names, fun=fun)
         results = Results(reading, fun, has_aux, of)
         _require_real_or_holomorphic(avals, results.avals, call, of, holomorphic)
         chosen = mode
@@ -152,7 +152,7 @@ def hessian(
     def hessian_of(*args, **kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, "hessian", holomorphic)
-        reading = Reading(call.with_leaves, call.leaves, avals, names=call.input_names)
+        reading = Reading(call, call.leaves, avals, names=call.input_names, fun=fun)
         results = Results(reading, fun, has_aux, "hessian")
         _require_real_or_holomorphic(avals, results.avals, call, "hessian", holomorphic)
         if mode == "auto":

@@ -15,8 +15,9 @@ from ..trace.avals import is_jax_tracer
 from ..trace.builder import innermost
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
-from .arguments import call_names, name_of, on_leaves, require_function, tree_flatten, tree_unflatten
+from .arguments import OnLeaves, call_names, name_of, require_function, tree_flatten, tree_unflatten
 from .calling import Reading
+from .dialect import DIALECTS
 from .results import Results
 
 _ARRAYS = (jax.Array, np.ndarray, Tracer)  # static arguments are hashable, so a NumPy array is none
@@ -39,8 +40,21 @@ def jit(fun: Callable, **options: Any) -> Callable:
 
     @wraps(fun)
     def read(*args, **kwargs):
-        # Static arguments arrive as they are, everything else as an array or a tracer.
-        reading, out_tree = read_arrays(fun, args, kwargs, lambda leaf: isinstance(leaf, _ARRAYS), False)
+        inside = innermost(tree_flatten((args, kwargs))[0]) is not None
+        for dialect in DIALECTS:
+            if not inside and dialect.knows(fun):
+                return dialect.outside(fun, *args, **kwargs)
+        try:
+            # Static arguments arrive as they are, everything else as an array or a tracer.
+            reading, out_tree = read_arrays(fun, args, kwargs, lambda leaf: isinstance(leaf, _ARRAYS), False, inside)
+        except Exception as error:
+            for dialect in DIALECTS:
+                if not inside and dialect.concerns(error):
+                    # JAX is reading already: what calls jax.numpy needs no reading of ours.
+                    out = dialect.outside(fun, *args, **kwargs)
+                    dialect.remember(fun)
+                    return out
+            raise
         graph, inputs = reading.end()
         graph = tidy(graph)
         builder = innermost(inputs)
@@ -70,9 +84,17 @@ def jit(fun: Callable, **options: Any) -> Callable:
 
 
 def read_arrays(
-    fun: Callable, args: tuple, kwargs: dict, is_input: Callable[[Any], bool], concrete: bool
+    fun: Callable,
+    args: tuple,
+    kwargs: dict,
+    is_input: Callable[[Any], bool],
+    concrete: bool,
+    other_ways: bool = True,
 ) -> tuple[Reading, Any]:
-    """Read `fun` with the chosen leaves of its arguments as inputs: the reading, and the structure of its result."""
+    """Read `fun` with the chosen leaves of its arguments as inputs: the reading, and the structure of its result.
+
+    **Arguments:** `other_ways`: whether another library may read it.
+    """
     leaves, tree = tree_flatten((args, kwargs))
     chosen = [k for k, leaf in enumerate(leaves) if is_input(leaf)]
 
@@ -80,6 +102,8 @@ def read_arrays(
         every = call_names(fun, args, kwargs)
         return [every[k] for k in chosen]
 
-    call = on_leaves(fun, leaves, tree, chosen)
-    reading = Reading(call, [leaves[k] for k in chosen], concrete=concrete, names=names)
+    call = OnLeaves(fun, leaves, tree, chosen)
+    reading = Reading(
+        call, [leaves[k] for k in chosen], concrete=concrete, names=names, fun=fun if other_ways else None
+    )
     return reading, Results(reading, fun).tree

@@ -46,7 +46,8 @@ def stage(fun: Callable) -> Callable[..., Graph]:
 def source(fun: Callable) -> Callable[..., str]:
     """A function of the same arguments that returns the jax.numpy source of `fun`: the very text that is compiled.
 
-    The text is a module that needs only jax and numpy; its function takes the arrays among the arguments, flattened in
+    The text is a module that needs only jax and numpy (and, where a comment says so, functions of JAX's that have no
+    text: see `from_jax`); its function takes the arrays among the arguments, flattened in
     order (then the arrays `fun` closes over), and returns a tuple of the arrays of the result. A function with a custom
     derivative appears as what it computes; under `jit`, or inside a trace of JAX's own, where JAX may go on to
     differentiate the program, a call of it as `jax.custom_jvp` or `jax.custom_vjp` stands in the text instead.

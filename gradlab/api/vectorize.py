@@ -11,7 +11,7 @@ import jax
 from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval
 from ..trace.avals import aval_of
-from .arguments import name_of, on_leaves, require_function, tree_flatten
+from .arguments import OnLeaves, name_of, require_function, tree_flatten
 from .calling import Reading, run
 from .programs import batch_program
 from .results import Results
@@ -48,8 +48,8 @@ def vmap(
         axes = [*_prefix(wanted, args, "in_axes"), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
         mapped = [k for k, axis in enumerate(axes) if axis is not None]
         dims, inner, size = _mapped([(leaves[k], axes[k]) for k in mapped], axis_size)
-        call = on_leaves(fun, leaves, tree, mapped)
-        reading = Reading(call, [leaves[k] for k in mapped], inner, concrete=False)
+        call = OnLeaves(fun, leaves, tree, mapped)
+        reading = Reading(call, [leaves[k] for k in mapped], inner, concrete=False, fun=fun)
         results = Results(reading, fun)
         wished = _prefix(out_axes, reading.result, "out_axes")
         ends = tuple([_normal(axis, aval) for axis, aval in zip(wished, results.avals, strict=True)])

@@ -10,10 +10,11 @@ import builtins
 import keyword
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from ..ir.graph import Atom, Eqn, Graph, Lit, Var, is_inexact
-from ..ir.primitive import Text
+from ..ir.graph import Atom, Eqn, Graph, Lit, Var, chained, is_inexact
+from ..ir.primitive import Body, Text
 from ..ops.families import broadcast_p
 from ..ops.operands import dtype_text
 from ..trace.avals import canonical_dtype
@@ -26,6 +27,7 @@ MODULES = {
 }
 LONG = 40  # equations beyond which a program is written in parts, in the words of jax.lax
 PART = 40  # equations a part
+_EMPTY = Graph((), (), ())
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}\Z")
 
 
@@ -129,23 +131,59 @@ class _Writer:
     def _statements(self, eqns: Sequence[Eqn]) -> list[str]:
         lines = []
         for eqn, after in zip(eqns, (*eqns[1:], None), strict=False):
-            if eqn.outputs[0] in self.implicit:
+            if eqn.outputs and eqn.outputs[0] in self.implicit:
                 continue
-            expression = self._expression(eqn)
+            words = {}
+            for body in eqn.prim.bodies(**eqn.params) if eqn.prim.bodies else ():
+                word = words.setdefault(body.graph, self.names.take(body.word))
+                lines += [f"    {line}" for line in self._body(body, word, eqn)]
+            expression = self._expression(eqn, words)
             # Of several equations that one expression of the user's became, the last is what the variable holds.
             is_last = eqn.where is not None and (after is None or after.where != eqn.where)
             assigned = eqn.where.assigned if eqn.where and is_last and len(eqn.outputs) == 1 else None
             for v in eqn.outputs:
                 self.local[v] = self.names.take(v.name or assigned)
-            lines.append(f"    {', '.join(self.local[v] for v in eqn.outputs)} = {expression}")
+            names = [self.local[v] for v in eqn.outputs]
+            targets = eqn.prim.targets(names, **eqn.params) if eqn.prim.targets else ", ".join(names)
+            lines.append(f"    {targets} = {expression}")
         return lines
+
+    def _body(self, body: Body, word: str, eqn: Eqn) -> list[str]:
+        """The lines of the function `word` that stands for a program the equation carries."""
+        given = body.graph.inputs[len(body.operands) :]
+        own = [Var(v.aval, v.name) for v in given]
+        eqns, outputs = chained(_EMPTY, body.graph, [*(eqn.inputs[k] for k in body.operands), *own])
+        for e in eqns:
+            for v in e.outputs:
+                self.implicit.pop(v, None)  # the same program may be written twice, of other operands
+        if not self.calls:
+            self.implicit.update(_implicit_broadcasts(Graph(own, eqns, outputs)))
+        parameters, opened, start = [], [], 0
+        for size, name in zip(body.takes, body.parameters, strict=True):
+            group = own[start : start + size]
+            start += size
+            for v in group:
+                self.local[v] = self.names.take(v.name)
+            if size == 1:
+                parameters.append(self.local[group[0]])
+            else:
+                parameters.append(self.names.take(name if size else "_"))
+                if group:
+                    opened.append(f"    {', '.join(self.local[v] for v in group)} = {parameters[-1]}")
+        statements = self._statements(eqns)
+        texts = [full_text(a) if type(a) is Lit else self.local[a] for a in outputs]
+        groups, start = [], 0
+        for size in body.gives:
+            groups.append(packed(texts[start : start + size]))
+            start += size
+        return [f"def {word}({', '.join(parameters)}):", *opened, *statements, f"    return {', '.join(groups)}"]
 
     def _return(self, outputs: Sequence[Atom]) -> str:
         outs = [full_text(a) if type(a) is Lit else self.local[a] for a in outputs]
         return f"    return ({', '.join(outs)}{',' if len(outs) == 1 else ''})"
 
-    def _expression(self, eqn: Eqn) -> str:
-        """The right-hand side of one equation."""
+    def _expression(self, eqn: Eqn, words: Mapping[Graph, str]) -> str:
+        """The right-hand side of one equation; `words` names the functions that stand for the programs it carries."""
         prim, implicit = eqn.prim, self.implicit
         calls = self.calls and prim.call is not None
         shown = [implicit.get(a, a) if prim.scalars and type(a) is Var else a for a in eqn.inputs]
@@ -165,22 +203,47 @@ class _Writer:
             else:
                 texts.append(Text(typed_text(b), a.aval, is_number=True))
         if prim.native is not None:
-            name = self.names.take(prim.name)
+            name = self.names.take(getattr(eqn.params["fun"], "word", prim.name))
             self.natives[name] = eqn
             return f"{name}({', '.join(texts)}){'[0]' if len(eqn.outputs) == 1 else ''}"
-        return prim.call(*texts, **eqn.params) if calls and prim.call else prim.emit(*texts, **eqn.params)
+        params = eqn.params
+        if words:
+            params = {key: _worded(value, words) for key, value in params.items()}
+        return prim.call(*texts, **params) if calls and prim.call else prim.emit(*texts, **params)
+
+
+def packed(texts: Sequence[str]) -> str:
+    """Expressions as one: itself, a tuple, or None for none."""
+    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})" if texts else "None"
+
+
+def _worded(value: Any, words: Mapping[Graph, str]) -> Any:
+    """A parameter with the names of functions in the place of programs."""
+    if type(value) is tuple:
+        return tuple([_worded(v, words) for v in value])
+    return words[value] if type(value) is Graph else value
 
 
 def module_text(graph: Graph, name: str = "f") -> str:
-    """The graph as a module of its own: imports, the function, and the shapes it was read for."""
-    text = emit(graph, name)
+    """The graph as a module of its own: imports, the function, and the shapes it was read for.
+
+    Functions of another library that the program calls (`opaque`) have no text; a comment names them, for whoever runs
+    the text to supply.
+    """
+    text, natives = emit_with_natives(graph, name)
     used = [line for word, line in MODULES.items() if re.search(rf"(?<![A-Za-z0-9_.]){word}\.", text)]
     takes = ", ".join(str(a) for a in graph.in_avals)
     gives = ", ".join(str(a) for a in graph.out_avals)
     start = text.rindex(f"def {function_name(name)}(")
     end = text.index("\n", start)
     gap = "\n".join(used) + "\n\n\n" if used else ""
-    return f"{gap}{text[:end]}\n    # {takes} -> {gives}{text[end:]}"
+    lines = [f"    # {takes} -> {gives}", *(f"    # {_missing(word, eqn)}" for word, eqn in natives.items())]
+    return "\n".join([f"{gap}{text[:end]}", *lines]) + text[end:]
+
+
+def _missing(word: str, eqn: Eqn) -> str:
+    takes, gives = (", ".join(str(a.aval) for a in atoms) for atoms in (eqn.inputs, eqn.outputs))
+    return f"{word}: {takes} -> ({gives}) is {eqn.params['fun']!r}, which has no text: define it before this runs"
 
 
 def _has_partner(a: Atom, inputs: tuple[Atom, ...], implicit: dict[Var, Atom]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ..ir.graph import Eqn, Graph, Var
 from ..passes.pipeline import tidy
 from ..trace.stage import input_names, trace_graph
@@ -19,7 +22,7 @@ def has_rules(graph: Graph) -> bool:
 
 
 def expand(graph: Graph, keep_rules: bool = False) -> Graph:
-    """(x*) -> (y*) keeps its type; each primitive with an `expand` is replaced by what it means.
+    """(x*) -> (y*) keeps its type; each primitive with an `expand` is replaced by what it means, in loops too.
 
     **Arguments:** `keep_rules`: leave those that have a derivative of their own.
     """
@@ -27,6 +30,7 @@ def expand(graph: Graph, keep_rules: bool = False) -> Graph:
     def goes(eqn: Eqn) -> bool:
         return eqn.prim.expand is not None and not (keep_rules and eqn.prim.native)
 
+    graph = _with_bodies(graph, lambda inner: finish(inner, keep_rules))
     if not any(map(goes, graph.eqns)):
         return graph
 
@@ -43,3 +47,25 @@ def expand(graph: Graph, keep_rules: bool = False) -> Graph:
         return [value[a] if type(a) is Var else a for a in graph.outputs]
 
     return expand(trace_graph(run, graph.in_avals, input_names(graph)), keep_rules)
+
+
+def _with_bodies(graph: Graph, rewrite: Callable[[Graph], Graph]) -> Graph:
+    """The graph with the programs that will be written as functions beside it rewritten."""
+    eqns = list(graph.eqns)
+    for k, eqn in enumerate(eqns):
+        if eqn.prim.bodies is not None:
+            params = {
+                name: _rewritten(value, rewrite) if name in eqn.prim.graphs else value
+                for name, value in eqn.params.items()
+            }
+            if any(params[name] is not eqn.params[name] for name in eqn.prim.graphs):
+                eqns[k] = Eqn(eqn.prim, eqn.inputs, eqn.outputs, params, eqn.where)
+    same = all(a is b for a, b in zip(eqns, graph.eqns, strict=True))
+    return graph if same else Graph(graph.inputs, eqns, graph.outputs)
+
+
+def _rewritten(value: Any, rewrite: Callable[[Graph], Graph]) -> Any:
+    if type(value) is Graph:
+        return rewrite(value)
+    new = tuple([_rewritten(v, rewrite) for v in value])
+    return value if all(a is b for a, b in zip(new, value, strict=True)) else new

@@ -253,6 +253,17 @@ FORMS: dict[str, list[Form]] = {
             ((5, 2, 3), (5, 3, 4), ((2,), (1,)), ((0,), (0,))),
         )
     ],
+    "fft": [
+        Form((S,), {"kind": kind, "axes": axes, "lengths": lengths})
+        for kind, axes, lengths in (
+            ("fft", (1,), (3,)),
+            ("ifft", (0, 1), (2, 3)),
+            ("rfft", (1,), (3,)),
+            ("rfft", (1, 0), (3, 2)),
+            ("irfft", (1,), (4,)),
+            ("irfft", (0, 1), (2, 5)),
+        )
+    ],
 }
 DTYPES = (
     "float32", "float64", "bfloat16", "float16", "int32", "int64", "uint8", "uint32", "bool", "complex64", "complex128",

@@ -74,7 +74,8 @@ def test_scalars_are_masked_in_the_rows():
 
 def test_varying_scalars_become_inputs():
     builder, fixed = recorded(lambda x: mul(add(x, 1.5), 2.0), VEC)
-    out = next(reversed(list(builder.memo.values())))[0]
+    last, (aval,) = next(reversed(list(builder.memo.values())))
+    out = Tracer(aval, builder, last)
     graph = check(builder.graph([out], varying=frozenset([1])))
     assert [str(v.aval) for v in graph.inputs] == ["f64[3]", "f64[]"]
     (want,) = evaluate(fixed, [np.arange(3.0)])
@@ -100,7 +101,7 @@ def test_an_outer_tracer_is_captured_by_the_inner_trace():
         with inner:
             y = inner.input(VEC)
             out = add(mul(x, y), x)
-        assert out.builder is inner and [held for _, held in inner.captured] == [x]
+        assert out.builder is inner and [(h.builder, h.id) for _, h in inner.captured] == [(x.builder, x.id)]
         graph = check(inner.graph([out]))
         (result,) = inline(graph, outer, [sin(x), x])
     assert result.builder is outer

@@ -1,0 +1,97 @@
+"""Functions that a loop or a branch carries, read as programs: what they capture becomes operands of the equation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..ir.errors import ShapeError, StructureError
+from ..ir.graph import Aval, Graph, Lit
+from ..ops.convert import convert
+from ..trace.avals import aval_of
+from ..trace.builder import AMBIENT, innermost
+from ..trace.tracer import Tracer
+from .arguments import leaf_paths, tree_flatten, tree_unflatten
+from .calling import Reading
+from .results import aval_of_result
+
+
+class Staged:
+    """A function read once on values of these types.
+
+    **Attributes:** `graph`: (x*, captured*) -> (y*); `captured`: the operands to pass for those; `tree`, `avals`:
+    structure and types of what it returned.
+    """
+
+    def __init__(self, fun: Callable, avals: Sequence[Aval], call: Callable[[Sequence[Any]], Any]):
+        reading = Reading(call, [None] * len(avals), avals, concrete=False)
+        leaves, self.tree = tree_flatten(reading.result)
+        self.avals = [aval_of_result(leaf, fun) for leaf in leaves]
+        for leaf in leaves:
+            reading.take(leaf)
+        self.graph, inputs = reading.end_as_body()
+        self.captured = inputs[len(avals) :]
+
+
+def is_traced(args: Any) -> bool:
+    """Whether a call belongs to a gradlab trace: there is a tracer in its arguments, or a trace it may close over."""
+    return bool(AMBIENT.stack) or innermost(tree_flatten(args)[0]) is not None
+
+
+def operand_of(x: Any) -> Any:
+    """A leaf as an operand: a Python number is a literal of its own type, an array is captured by the open trace."""
+    if isinstance(x, bool | int | float | complex):
+        return Lit(x, aval_of(x))
+    return x if type(x) is Tracer or not AMBIENT.stack else AMBIENT.stack[-1].operand(x, None)
+
+
+def converted(x: Any, aval: Aval) -> Any:
+    """An operand in the dtype (and weakness) of `aval`, which has its shape."""
+    if x.aval == aval:
+        return x
+    return Lit(aval.dtype.type(x.value).item(), aval) if type(x) is Lit else convert(x, dtype=aval.dtype)
+
+
+def reordered(graph: Graph, n: int) -> Graph:
+    """The program with its inputs after the first `n`, the captured ones, put in front of those."""
+    return Graph((*graph.inputs[n:], *graph.inputs[:n]), graph.eqns, graph.outputs)
+
+
+def require_same(
+    what: str, of: str, wanted: Any, wanted_avals: Sequence[Aval], got: Any, got_avals: Sequence[Aval]
+) -> None:
+    """**Raises:** `StructureError` or `ShapeError`, both sides shown, unless the structures and types are the same."""
+    if wanted != got:
+        raise StructureError(
+            f"{what} must keep the structure of {of}.\n"
+            f"  {of}: {_shown(wanted, wanted_avals)}\n"
+            f"  {what}: {_shown(got, got_avals)}\n"
+            "Return the same nesting of tuples, lists and dicts, with the same keys."
+        )
+    paths = leaf_paths(wanted)
+    wrong = [
+        f"  {path or 'it'}: {a} in {of}, {b} in {what}"
+        for path, a, b in zip(paths, wanted_avals, got_avals, strict=True)
+        if a.shape != b.shape or a.dtype != b.dtype
+    ]
+    if wrong:
+        raise ShapeError(
+            f"{what} must have the shapes and dtypes of {of}, but these differ:\n" + "\n".join(wrong) + "\n"
+            f"Convert with .astype(...) or start from an array of the final type.\n"
+            f"  {of}: {_shown(wanted, wanted_avals)}\n"
+            f"  {what}: {_shown(got, got_avals)}"
+        )
+
+
+def _shown(tree: Any, avals: Sequence[Aval]) -> str:
+    """A structure with the types of its leaves in place."""
+    return repr(tree_unflatten(tree, [_Shown(aval) for aval in avals]))
+
+
+class _Shown(str):
+    """A word that stands in a printed structure without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)

@@ -1,0 +1,184 @@
+"""What a loop keeps for its reverse pass: a minimum cut between what it computes and what the linear program reads.
+
+A value of an iteration is either kept (its bytes are written and read, and occupy memory for every iteration) or
+computed again from others that are kept or free. Both have a price in bytes moved, so the cheapest choice of all is a
+minimum cut. Free are what the loop was given anyway: constants, and the slices that come in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+from ..ir.graph import Eqn, Graph, Var
+from ..ops.arith import abs_p, ceil_p, floor_p, maximum_p, minimum_p, sign_p
+from ..ops.compare import eq_p, ge_p, gt_p, le_p, lt_p, ne_p, select_p
+from ..ops.contract import dot_general_p
+from ..ops.convert import complex_p, conj_p, convert_p, imag_p, real_p
+from ..ops.elementwise import bitwise_and_p, bitwise_not_p, bitwise_or_p
+from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reshape_p, sub_p
+from ..ops.shape import concatenate_p, iota_p, pad_p, rev_p, slice_p
+from ..transforms.split import divided, live_eqns, stretches
+
+NEVER = math.inf
+
+
+class Parts(NamedTuple):
+    """A loop's body in two: `early` equations, of which `invariant` do not change; `late` ones, recomputation included.
+
+    The late ones read `fixed` values (the same in every iteration), `sliced` ones (that come in), and `stacked` ones,
+    which the early ones must hand out. `unknown`: which inputs are; `out_unknown`: which outputs are.
+    """
+
+    early: list[Eqn]
+    invariant: list[Eqn]
+    late: list[Eqn]
+    fixed: list[Var]
+    sliced: list[Var]
+    stacked: list[Var]
+    unknown: list[bool]
+    out_unknown: list[bool]
+
+
+def split_body(body: Graph, n_consts: int, n_carry: int, unknown: Sequence[bool], trips: int) -> Parts:
+    """The two halves of a loop's body, and the cheapest values to hand from one to the other.
+
+    **Arguments:** `unknown`: which inputs are unknown at first; a carry that meets an unknown value becomes one.
+    """
+    unknown = list(unknown)
+    end = n_consts + n_carry
+    while True:
+        early, late, waiting = divided(body, unknown)
+        grown = [u or a in waiting for u, a in zip(unknown[n_consts:end], body.outputs, strict=False)]
+        if grown == unknown[n_consts:end]:
+            break
+        unknown[n_consts:end] = grown
+    out_unknown = [*grown, *(a in waiting for a in body.outputs[n_carry:])]
+    late_outs = [a for a, u in zip(body.outputs, out_unknown, strict=True) if u]
+    late = live_eqns(late, late_outs)
+    needed = dict.fromkeys(
+        a for a in (*(a for e in late for a in e.inputs), *late_outs) if type(a) is Var and a not in waiting
+    )
+    consts = {v for v, u in zip(body.inputs[:n_consts], unknown, strict=False) if not u}
+    slices = {v for v, u in zip(body.inputs[end:], unknown[end:], strict=True) if not u}
+
+    invariant: dict[Var, Eqn] = {}
+    for e in early:
+        if all(type(a) is not Var or a in consts or a in invariant for a in e.inputs):
+            invariant.update(dict.fromkeys(e.outputs, e))
+    carries = [v for v, u in zip(body.inputs[n_consts:end], grown, strict=True) if not u]
+    changing = [e for e in early if e.outputs and e.outputs[0] not in invariant]
+    kept, again = cheapest(changing, carries, list(needed))
+
+    late = [*again, *late]
+    made = {v for e in late for v in e.outputs}
+    reads = dict.fromkeys(a for e in late for a in e.inputs if type(a) is Var)
+    reads.update(dict.fromkeys(a for a in late_outs if type(a) is Var))
+    reads = {v: None for v in reads if v not in made and v not in waiting}
+    # A stretched constant is stretched where it is read.
+    for v in list(reads):
+        stretch = []
+        while v in invariant and stretches(invariant[v]):
+            stretch.append(invariant[v])
+            reads.pop(v, None)
+            operands = [a for a in invariant[v].inputs if type(a) is Var]
+            if not operands:
+                break
+            (v,) = operands
+            reads[v] = None
+        late = [*stretch[::-1], *(e for e in late if e not in stretch)]
+    fixed = [v for v in reads if v in consts or v in invariant]
+    sliced = [v for v in reads if v in slices]
+    stacked = [v for v in reads if v not in consts and v not in invariant and v not in slices]
+    hoisted = live_eqns(
+        [e for e in early if e.outputs and e.outputs[0] in invariant], [v for v in fixed if v in invariant]
+    )
+    return Parts(early, hoisted, late, fixed, sliced, stacked, unknown, out_unknown)
+
+
+def cheapest(eqns: Sequence[Eqn], carries: Sequence[Var], needed: Sequence[Var]) -> tuple[list[Var], list[Eqn]]:
+    """Which values of an iteration to keep, and which equations to do again, so that all `needed` ones are there.
+
+    **Arguments:** `eqns`: those whose results change from iteration to iteration. `carries`: what they start from,
+    which exists only if it is kept. Everything else they read is there in any case.
+    """
+    number = {v: k for k, v in enumerate((*carries, *(v for e in eqns for v in e.outputs)))}
+    targets = [v for v in needed if v in number]
+    if not targets:
+        return [], []
+    # Node 2k + 2 stands for computing value k in the second half, 2k + 3 for having it there.
+    source, sink = 0, 1
+    edges: list[tuple[int, int, float]] = []
+    for v, k in number.items():
+        edges.append((2 * k + 2, 2 * k + 3, _bytes(v) + 1.0))
+    edges += [(source, 2 * number[v] + 2, NEVER) for v in carries]
+    for e in eqns:
+        price = _price(e)
+        for v in e.outputs:
+            if price:
+                edges.append((source, 2 * number[v] + 2, price))
+            edges += [(2 * number[a] + 3, 2 * number[v] + 2, NEVER) for a in e.inputs if type(a) is Var and a in number]
+    edges += [(2 * number[v] + 3, sink, NEVER) for v in targets]
+    there = _source_side(edges, 2 * len(number) + 2)
+    kept = [v for v, k in number.items() if there[2 * k + 2] and not there[2 * k + 3]]
+    redone = {v for v, k in number.items() if not there[2 * k + 2]}
+    return kept, live_eqns([e for e in eqns if not redone.isdisjoint(e.outputs)], [v for v in targets if v in redone])
+
+
+def _source_side(edges: Sequence[tuple[int, int, float]], n: int) -> np.ndarray:
+    """Which nodes stay with node 0 in a minimum cut between it and node 1."""
+    finite = sum(c for *_, c in edges if c < NEVER)
+    scale = min(1.0, 2.0**29 / max(finite, 1.0))  # the solver counts in 32 bits
+    whole = [2**30 if c == NEVER else max(1, round(c * scale)) for *_, c in edges]
+    rows, columns = [i for i, *_ in edges], [j for _, j, _ in edges]
+    capacity = csr_array((np.array(whole, np.int32), (rows, columns)), shape=(n, n))
+    capacity.sum_duplicates()
+    capacity.data = np.minimum(capacity.data, 2**30).astype(np.int32)
+    flow = maximum_flow(capacity, 0, 1).flow
+    left = csr_array((capacity - flow).astype(np.int32))
+    left.data[left.data < 0] = 0
+    left.eliminate_zeros()
+    reached = np.zeros(n, bool)
+    reached[breadth_first_order(left, 0, return_predecessors=False)] = True
+    return reached
+
+
+# -- prices, in bytes moved; elementwise work fuses into what reads it, a kept value does not
+
+_STACKING = 4096.0  # what the operations that put a value into its stack and take it out again cost beside its bytes
+
+
+def _bytes(v: Var) -> float:
+    """What keeping a value costs: written once, read once, each by an operation of its own."""
+    return 2.0 * v.aval.size * v.dtype.itemsize + _STACKING
+
+
+_FREE = frozenset((broadcast_p, reshape_p, permute_p, iota_p))
+_MOVES = frozenset((slice_p, concatenate_p, pad_p, rev_p))
+_CHEAP = frozenset(
+    (add_p, sub_p, mul_p, neg_p, abs_p, sign_p, maximum_p, minimum_p, floor_p, ceil_p, eq_p, ne_p, lt_p, le_p, gt_p)
+    + (ge_p, select_p, convert_p, conj_p, real_p, imag_p, complex_p, bitwise_and_p, bitwise_or_p, bitwise_not_p)
+)
+_FLOPS_PER_BYTE = 4.0  # what a core multiplies while memory moves a byte
+
+
+def _price(eqn: Eqn) -> float:
+    """What computing an equation again costs; infinite where that is not worth thinking about."""
+    if eqn.prim is dot_general_p:
+        terms = math.prod(eqn.inputs[0].shape[a] for a in eqn.params["contract"][0])
+        return 2.0 * eqn.outputs[0].aval.size * terms / _FLOPS_PER_BYTE + 64.0
+    if eqn.prim in _FREE:
+        return 0.0
+    size = sum(v.aval.size * v.dtype.itemsize for v in eqn.outputs)
+    if eqn.prim in _CHEAP:
+        return 0.1 * size
+    if eqn.prim in _MOVES:
+        return 0.1 * size
+    if eqn.prim.scalars:
+        return 1.0 * size
+    return NEVER if eqn.graphs else 4.0 * (size + sum(a.aval.size * a.dtype.itemsize for a in eqn.inputs))

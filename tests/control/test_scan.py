@@ -1,0 +1,197 @@
+"""`scan`, `map` and `fori_loop` are those of jax.lax, under every transformation and inside each other."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradlab as gl
+import gradlab.numpy as gnp
+
+from .support import GL, LAX, agree, same
+
+X = np.array([0.3, -0.7, 1.1])
+ROWS = np.linspace(-1.0, 1.0, 12).reshape(4, 3)
+W = np.array([[0.2, -0.5, 0.1], [0.7, 0.3, -0.4], [-0.3, 0.6, 0.5]])
+
+
+def rnn(l, w, h, xs):
+    def step(h, x):
+        h = l.np.tanh(w @ h + x)
+        return h, h.sum() * x
+
+    return l.scan(step, h, xs)
+
+
+def pytrees(l, a, x, rows):
+    """Nested containers, an integer and a boolean carry, integer slices, no slices for a part, None."""
+
+    def step(carry, r):
+        p, (n, flag), _ = carry
+        u, (k, nothing) = r
+        assert nothing is None
+        q = {"u": l.np.where(flag, l.np.sin(p["u"] * a) + u["r"], p["u"]), "v": p["v"] * 0.9 + k * a}
+        return (q, (n + k, ~flag), None), {"y": q["u"] + n, "none": None, "flags": (flag, k)}
+
+    init = ({"u": x, "v": a}, (np.int32(2), np.bool_(True)), None)
+    ks = np.arange(4, dtype=np.int32)
+    return l.scan(step, init, ({"r": rows}, (ks, None)))
+
+
+def hoists(l, a, x, rows):
+    """What does not change, carries that stay zero or constant, outputs that do not change, a carry handed on."""
+
+    def step(carry, r):
+        c, d, e, before = carry
+        k = l.np.exp(a) * l.np.sin(x)
+        return (c * k + r, d, d * 2.0, c), (k, l.np.ones(3), a, before, r)
+
+    return l.scan(step, (x, a, a * 0.0, l.np.zeros(3)), rows, reverse=True)
+
+
+def nothing(l, a, x):
+    """Empty carries, empty slices, empty results; no trips."""
+    one, ys = l.scan(lambda c, r: (c, (r * a).sum()), (), x)
+    two, none = l.scan(lambda c, _: (l.np.sin(c) * a, None), x, None, length=3)
+    three, zero = l.scan(lambda c, r: (c * r * a, c), x, l.np.zeros((0, 3)))
+    four, _ = l.scan(lambda c, _: (c * a, c), x, None, length=0)
+    return one, ys, two, none, three, zero, four
+
+
+def nested(l, w, h, xs):
+    """A scan, a branch, a checkpoint and functions with rules inside a scan."""
+
+    @l.custom_jvp
+    def twisted(x):
+        return l.np.sin(x)
+
+    twisted.defjvp(lambda primals, tangents: (l.np.sin(primals[0]), 3.0 * tangents[0] * l.np.cos(primals[0])))
+
+    def step(h, x):
+        inner, total = l.scan(lambda c, r: (l.np.sin(c * r), c * h.sum()), x, w)
+        pick = l.cond(total.sum() > 0.0, lambda t: l.np.sin(t) * w[0], lambda t: l.np.cos(h) * 2.0, inner)
+        again = l.checkpoint(lambda h, p: l.np.tanh(w @ h) * l.np.sin(p))(h, pick)
+        return twisted(again) + x, l.switch(l.np.int32(x[0] > 0) + 1, [l.np.sin, l.np.cos, l.np.tanh], again)
+
+    return l.scan(step, h, xs, unroll=2)
+
+
+def loops(l, a, x, rows):
+    """map, fori_loop over Python numbers, a loop of a known trip count inside a scan."""
+
+    def step(c, r):
+        return l.fori_loop(0, 3, lambda i, v: l.np.sin(v * a) + i * r, c), None
+
+    mapped = l.map(lambda r: (r * a, l.np.dot(r, x)), rows)
+    return mapped, l.fori_loop(2, 5, lambda i, v: (v[0] * a + i, v[1] + 1), (x, 0)), l.scan(step, x, rows)[0]
+
+
+def derivatives(l, w, h, xs):
+    """Derivatives and batches of loops inside a loop, of what it closes over too."""
+
+    def step(h, x):
+        g = l.grad(lambda q: rnn(l, w * q.sum(), q, xs[:2])[0].sum())(h)
+        v = l.vmap(lambda q: rnn(l, w, q * h, xs[:2])[0].sum())(xs[:2])
+        return l.np.tanh(g * h) + x, v.sum() * x
+
+    return l.scan(step, h, xs[:3])
+
+
+def prefixes(l, a, x, rows):
+    """associative_scan of pytrees, of odd, even and short lengths, backwards, along another axis."""
+
+    def affine(p, q):
+        return {"k": q["k"] * p["k"], "b": q["k"] * p["b"] + q["b"]}
+
+    one = l.associative_scan(affine, {"k": rows * a, "b": rows + x}, reverse=True)
+    two = l.associative_scan(lambda p, q: p * q, rows * a, axis=-1)
+    short = [l.associative_scan(lambda p, q: p + q * a, x[:n]) for n in (0, 1, 2)]
+    return one, two, short, l.associative_scan(l.np.add, l.np.concatenate([x, x, x[:1]]))
+
+
+CASES = {
+    "prefixes": (prefixes, (0.7, X, ROWS)),
+    "rnn": (rnn, (W, X, ROWS)),
+    "pytrees": (pytrees, (0.7, X, ROWS)),
+    "hoists": (hoists, (0.7, X, ROWS)),
+    "nothing": (nothing, (0.7, X)),
+    "nested": (nested, (W, X, ROWS)),
+    "loops": (loops, (0.7, X, ROWS)),
+    "derivatives": (derivatives, (W, X, ROWS)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_transformation(name):
+    fun, args = CASES[name]
+    agree(fun, args, second=name not in ("derivatives", "nested"))
+
+
+def test_outside_a_trace_it_is_that_of_jax():
+    got = gl.scan(lambda c, r: (c + r, c * r), 0.0, jnp.arange(4.0))
+    same(got, jax.lax.scan(lambda c, r: (c + r, c * r), 0.0, jnp.arange(4.0)))
+
+    def f(a, x):
+        return gl.scan(lambda c, r: (gnp.sin(c * a) + r, None), a, x)[0]
+
+    x = jnp.asarray(X)
+    wanted = jax.grad(lambda a: jax.lax.scan(lambda c, r: (jnp.sin(c * a) + r, None), a, x)[0])(jnp.float64(0.4))
+    for found in (jax.grad(f)(0.4, x), gl.grad(f)(0.4, X), gl.jit(gl.grad(f))(0.4, X), jax.jit(gl.grad(f))(0.4, X)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    np.testing.assert_allclose(jax.vmap(gl.grad(f), (0, None))(jnp.array([0.4, 0.1]), x)[0], wanted, rtol=1e-12)
+    outer = gl.grad(lambda b: gl.grad(lambda a: gl.scan(lambda c, r: (c * a * b + r, None), a, X)[0])(0.4))(0.3)
+    plain = jax.grad(lambda b: jax.grad(lambda a: jax.lax.scan(lambda c, r: (c * a * b + r, None), a, x)[0])(0.4))(0.3)
+    np.testing.assert_allclose(outer, plain, rtol=1e-12)
+
+
+def test_the_last_stacked_carry_is_the_carry():
+    def f(a, reverse):
+        ys = gl.scan(lambda c, r: (gnp.sin(c * a) + r,) * 2, a, X, reverse=reverse)[1]
+        return ys[0] if reverse else ys[-1]
+
+    for reverse in (False, True):
+        text = gl.source(lambda a, reverse=reverse: f(a, reverse))(0.4)
+        assert ", None" in text and "reshape" not in text
+        wanted = gl.grad(
+            lambda a, reverse=reverse: gl.scan(lambda c, r: (gnp.sin(c * a) + r, None), a, X, reverse=reverse)[0]
+        )
+        np.testing.assert_allclose(gl.grad(lambda a, reverse=reverse: f(a, reverse))(0.4), wanted(0.4), rtol=1e-14)
+
+
+def test_a_scalar_that_changes_does_not_recompile():
+    def loss(a, k):
+        return gl.scan(lambda c, r: (gnp.sin(c * a) * k + r, None), a, X)[0]
+
+    for k in (1.5, 2.5):
+        gl.grad(lambda a, k=k: loss(a, k))(0.3)
+    before = gl.cache_info().compiles
+    found = [float(gl.grad(lambda a, k=k: loss(a, k))(0.3)) for k in (3.5, 4.5)]
+    assert gl.cache_info().compiles == before and found[0] != found[1]
+
+
+def test_source_runs_on_its_own():
+    def f(a, x):
+        return gl.scan(lambda c, r: (gnp.sin(c * a) + r, c * r), a, x)[1].sum()
+
+    scope = {}
+    exec(gl.source(gl.grad(f))(0.4, X), scope)
+    np.testing.assert_allclose(scope["grad_f"](0.4, X)[0], gl.grad(f)(0.4, X), rtol=1e-14)
+
+
+WRONG = {
+    "structure": (lambda c, x: ((c, c), None), X, "same nesting"),
+    "type": (lambda c, x: (c.astype("float32"), None), X, "f64.* in the carry, f32"),
+    "no pair": (lambda c, x: c, X, r"Return \(carry, None\)"),
+    "lengths": (lambda c, x: (c, None), (X, ROWS), "one length"),
+    "no axis": (lambda c, x: (c, None), 1.0, "first axis"),
+    "no length": (lambda c, x: (c, None), None, "length="),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_errors(name):
+    step, xs, remedy = WRONG[name]
+    with pytest.raises(gl.ir.errors.GradlabError, match=remedy):
+        gl.jit(gl.grad(lambda a: gl.scan(step, a[0], xs)[0]))(X)

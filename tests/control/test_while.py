@@ -1,0 +1,157 @@
+"""`while_loop` is that of jax.lax forwards; backwards it is exact for any trip count, in memory that does not grow."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gradlab as gl
+import gradlab.numpy as gnp
+from gradlab.ir.check import check
+
+from .support import GL, LAX, agree, same
+
+X = np.array([0.3, -0.7, 1.1])
+
+
+def repeated(l, n, a, x):
+    """A while loop in gradlab; for JAX, which has no reverse mode of one, a scan that stops changing after n turns."""
+
+    def turn(c, k):
+        return l.np.sin(c * a) + 0.1 * x * k
+
+    if l is GL:
+        return l.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, turn(s[1], s[0])), (0, x))[1]
+    return l.scan(lambda c, k: (l.np.where(k < n, turn(c, k), c), None), x, l.np.arange(9))[0]
+
+
+def doubling(l, a, x):
+    """A condition on what moves; a carry that the derivative does not concern; a closure in the condition."""
+
+    def going(s):
+        return (s["y"].sum() < 40.0 + a) & (s["n"] < 8)
+
+    def turn(s):
+        return {"y": s["y"] * (1.5 + a * a), "n": s["n"] + 1, "z": s["z"] * s["y"] * a}
+
+    start = {"y": x * x, "n": np.int32(0), "z": l.np.ones(3)}
+    if l is GL:
+        return l.while_loop(going, turn, start)
+    where = lambda s: jax.tree.map(lambda new, old: l.np.where(going(s), new, old), turn(s), s)  # noqa: E731
+    return l.scan(lambda s, _: (where(s), None), start, None, length=8)[0]
+
+
+def inside(l, a, x):
+    """A branch, a loop and another while loop inside; a while loop inside a scan."""
+
+    def inner(c, n):
+        if l is GL:
+            return l.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, l.np.sin(s[1]) * a + x), (0, c))[1]
+        return l.scan(lambda c, k: (l.np.where(k < n, l.np.sin(c) * a + x, c), None), c, l.np.arange(3))[0]
+
+    def turn(c, k):
+        c = l.cond(c[0] > 0.2, lambda t: l.np.cos(t) * a, lambda t: t * t, c)
+        c = l.scan(lambda h, r: (l.np.tanh(h * r + x), None), c, x)[0]
+        return inner(c, k)
+
+    if l is GL:
+        y = l.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, turn(s[1], s[0])), (0, x))[1]
+    else:
+        y = l.scan(lambda c, k: (turn(c, k), None), x, l.np.arange(3))[0]
+    return y, l.scan(lambda c, r: (inner(c, 2) * r, c), x, x)
+
+
+@pytest.mark.parametrize("fun", [doubling, inside], ids=lambda f: f.__name__)
+def test_every_transformation(fun):
+    agree(fun, (0.4, X), second=fun is doubling)
+
+
+def test_a_batched_trip_count():
+    agree(repeated, (np.int32(3), 0.4, X), (1, 2), (0, None, 0))
+    f, g = (lambda n, a, l=l: repeated(l, n, a, X).sum() for l in (GL, LAX))
+    ns = np.array([0, 5, 2], np.int32)
+    same(
+        gl.jit(gl.vmap(gl.value_and_grad(f, 1), (0, None)))(ns, 0.4),
+        jax.jit(jax.vmap(jax.value_and_grad(g, 1), (0, None)))(ns, jnp.float64(0.4)),
+    )
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2, 3, None])
+def test_reverse_mode_is_exact_for_any_trip_count(checkpoints):
+    def last(n, a):
+        def turn(s):
+            return s[0] + 1, gnp.sin(s[1] * a) + s[2] * a, s[2] * 0.999
+
+        return gl.while_loop(lambda s: s[0] < n, turn, (0, a * a, 1.0 + a), checkpoints=checkpoints)[1]
+
+    @jax.jit
+    def both(n, a):
+        return gl.grad(last, 1)(n, a), gl.jvp(lambda a: last(n, a), (a,), (1.0,))[1]
+
+    for n in (0, 1, 2, 7, 31, 353) if checkpoints != 1 else (0, 1, 2, 7, 31):
+        backward, forward = both(n, 0.9)
+        np.testing.assert_allclose(backward, forward, rtol=1e-12)
+
+
+def test_reverse_mode_equals_that_of_a_scan_and_memory_is_flat():
+    def turn(c, a):
+        return gnp.sin(c * a) + 0.1
+
+    def looped(n, a, checkpoints=8):
+        return gl.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, turn(s[1], a)), (0, a), checkpoints=checkpoints)[
+            1
+        ]
+
+    run = jax.jit(gl.grad(looped, 1)).lower(1, 0.9).compile()
+    wanted = jax.jit(
+        jax.grad(lambda a: jax.lax.scan(lambda c, _: (jnp.sin(c * a) + 0.1, None), a, None, length=353)[0])
+    )
+    np.testing.assert_allclose(run(353, 0.9), wanted(0.9), rtol=1e-12)
+    assert run.memory_analysis().temp_size_in_bytes < 4000
+    long = gl.jvp(lambda a: looped(100_000, a), (0.9,), (1.0,))[1]
+    np.testing.assert_allclose(run(100_000, 0.9), long, rtol=1e-11)
+
+
+def test_what_no_cotangent_reaches_is_not_kept():
+    def f(n, a):
+        return gl.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] * 2.0), (0, gl.stop_gradient(a)))[1] * a
+
+    graph = check(gl.stage(gl.grad(f, 1))(3, 0.5))
+    assert [e.prim.name for e in graph.eqns].count("while_loop") == 1
+
+
+def test_a_bound_that_is_traced():
+    def f(l, n, a):
+        return l.fori_loop(1, n, lambda i, v: l.np.sin(v * a) + i, a)
+
+    got = jax.jit(gl.grad(lambda n, a: f(GL, n, a), 1))(5, 0.3)
+    same(got, jax.jit(jax.grad(lambda a: f(LAX, 5, a)))(jnp.float64(0.3)))
+    same(jax.jit(gl.grad(lambda n, a: f(GL, n, a), 1))(np.int8(5), 0.3), got)
+    assert float(gl.grad(lambda n, a: f(GL, n, a), 1)(0, 0.3)) == 1.0
+
+
+WRONG = {
+    "structure": (lambda s: (s[0], s[0]), "same nesting", lambda s: s[0] < 3),
+    "type": (lambda s: (s[0] + 1, s[1].astype("float32"), s[2]), r"\[1\].*float|f64.*f32|astype", lambda s: s[0] < 3),
+    "shape": (
+        lambda s: (s[0] + 1, s[1], gnp.ones(3) * s[2]),
+        r"start from an array of the final type",
+        lambda s: s[0] < 3,
+    ),
+    "predicate": (lambda s: s, r"Compare, and reduce", lambda s: s[0]),
+    "array": (lambda s: s, r"\.any\(\)", lambda s: gnp.ones(3) * s[1] > 0),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_errors(name):
+    body, remedy, going = WRONG[name]
+    with pytest.raises(gl.ir.errors.GradlabError, match=remedy):
+        gl.grad(lambda a: gl.while_loop(going, body, (0, a, a * 1.0))[1])(0.5)
+
+
+def test_checkpoints_must_be_positive():
+    with pytest.raises(ValueError, match="at least one"):
+        gl.grad(lambda a: gl.while_loop(lambda c: c < 1, lambda c: c * 2, a, checkpoints=0))(0.5)

@@ -74,7 +74,7 @@ def _length(avals: Sequence[Aval], length: int | None) -> int:
     if length is not None:
         found.add(int(length))
     if len(found) != 1:
-        got = ", ".join(map(str, avals)) or "no arrays"
+        got = ", ".join(str(aval) for aval in avals) or "no arrays"
         raise ShapeError(
             f"scan needs xs of one length along their first axis, got {got}"
             f"{f' and length={length}' if length is not None else ''}. Give arrays, or length=."

@@ -214,7 +214,7 @@ class _Joined:
 
 
 def _raised(item: Any, ndim: int, front: int) -> Any:
-    """What stands between the commas, as an array of at least `ndim` axes: `front` new ones before its own (-1: all)."""
+    """What stands between commas, as an array of at least `ndim` axes, `front` new ones before its own (-1: all)."""
     x = lift(_line(item) if isinstance(item, slice) else array(item) if isinstance(item, list | tuple) else item)
     missing = ndim - x.ndim
     if missing <= 0:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..ir.errors import ShapeError
-from ..ir.graph import Lit
 from ..ops import shape as ops
+from ..ops.dynamic import dynamic_slice
 from . import axes as ax
 from .dispatch import no_sharding, public
 from .promote import aval as aval_of
@@ -306,7 +306,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     return tuple(reshape(cut(x, axis, i, i + 1), rest) for i in range(x.shape[axis]))
 
 
-# -- repeating, turning, padding
+# -- repeating, turning
 
 
 @public("tile")
@@ -384,81 +384,33 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
 
 @public("roll")
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    """`jax.numpy.roll`, on tracers too."""
-    a = lift(a)
+    """`jax.numpy.roll`, on tracers too; the shift may be traced as well."""
+    a = home(a, shift).operand(a, None)
     if axis is None:
         return reshape(roll(ravel(a), shift, 0), a.shape)
     at = axis if isinstance(axis, tuple | list) else (axis,)
-    by = shift if isinstance(shift, tuple | list) else (shift,) * len(at)
-    if len(by) == 1:
-        by = tuple(by) * len(at)
-    for s, i in zip(by, at, strict=True):
-        i = ax.one(i, a.ndim)
-        n = a.shape[i]
-        s = int(s) % n if n else 0
-        if s:
-            a = ops.concatenate([cut(a, i, n - s, n), cut(a, i, 0, n - s)], i)
+    if hasattr(shift, "shape") and len(shift.shape) > 1:
+        raise ShapeError(f"roll needs a number, or a shift for each of its axes, got {aval_of(shift)}.")
+    several = isinstance(shift, tuple | list) or bool(getattr(shift, "shape", ()))
+    by = [shift[k] for k in range(len(shift))] if several else [shift]
+    if len(by) != len(at) and 1 not in (len(by), len(at)):
+        raise ShapeError(f"roll needs as many shifts as axes, or one of either; got {len(by)} and {len(at)}.")
+    many = max(len(by), len(at))
+    for s, i in zip(by * (many // len(by)), tuple(at) * (many // len(at)), strict=True):
+        a = _rolled(a, s, ax.one(i, a.ndim))
     return a
 
 
-@public("pad")
-def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
-    """`jax.numpy.pad` in the modes constant, edge, reflect, symmetric and wrap, on tracers too."""
-    array = lift(array)
-    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (array.ndim, 2)).tolist()
-    if mode == "constant":
-        values = kwargs.pop("constant_values", 0)
-        if kwargs:
-            raise TypeError(f"pad with mode='constant' knows constant_values only, got {sorted(kwargs)}.")
-        if hasattr(values, "aval") and aval_of(values).shape:
-            raise ShapeError(f"pad takes one number (or numbers known now) as constant_values, got {aval_of(values)}.")
-        if hasattr(values, "aval") or np.ndim(values) == 0:
-            number = retype(home(array).operand(values, array.aval.reshaped(())), array.dtype)
-            return _padded(array, number, [w[0] for w in widths], [w[1] for w in widths])
-        for i, (w, v) in enumerate(zip(widths, np.broadcast_to(np.asarray(values), (array.ndim, 2)), strict=True)):
-            for side in (0, 1):
-                low = [w[0] if (j == i and side == 0) else 0 for j in range(array.ndim)]
-                high = [w[1] if (j == i and side == 1) else 0 for j in range(array.ndim)]
-                array = _padded(array, Lit(array.dtype.type(v[side]).item(), array.aval.reshaped(())), low, high)
-        return array
-    if mode not in _REPEATS or kwargs:
-        raise ValueError(
-            f"pad knows the modes constant, {', '.join(_REPEATS)} without options, got mode={mode!r} {kwargs}."
-        )
-    for i, (low, high) in enumerate(widths):
-        if low or high:
-            places = np.pad(np.arange(array.shape[i]), (low, high), mode=mode)  # type: ignore[call-overload]
-            array = _by_runs(array, places, i)
-    return array
-
-
-_REPEATS = ("edge", "reflect", "symmetric", "wrap")
-
-
-def _padded(a: Any, value: Any, low: Sequence[int], high: Sequence[int]) -> Any:
-    if not any(low) and not any(high):
+def _rolled(a: Any, shift: Any, axis: int) -> Any:
+    n = a.shape[axis]
+    if not n:
         return a
-    return ops.pad(a, value, tuple(low), tuple(high), (0,) * a.ndim)
-
-
-def _by_runs(a: Any, places: np.ndarray, axis: int) -> Any:
-    """`a` taken at static `places` along an axis, as slices: runs of step 1, 0 or -1 are one piece each."""
-    pieces = []
-    i = 0
-    while i < len(places):
-        step = int(places[i + 1] - places[i]) if i + 1 < len(places) else 1
-        step = step if step in (-1, 0, 1) else 1
-        j = i + 1
-        while j < len(places) and places[j] - places[j - 1] == step:
-            j += 1
-        first, last = int(places[i]), int(places[j - 1])
-        piece = cut(a, axis, min(first, last), max(first, last) + 1)
-        if step == 0 and j - i > 1:
-            shape = (*a.shape[:axis], j - i, *a.shape[axis + 1 :])
-            piece = stretch(piece, shape)
-        pieces.append(ops.rev(piece, (axis,)) if step == -1 and j - i > 1 else piece)
-        i = j
-    return ops.concatenate(pieces, axis) if len(pieces) > 1 else pieces[0]
+    if hasattr(shift, "builder"):
+        twice = ops.concatenate([a, a], axis)
+        starts = [n - shift % n if i == axis else 0 for i in range(a.ndim)]
+        return dynamic_slice(twice, *starts, sizes=a.shape)
+    shift = int(shift) % n
+    return ops.concatenate([cut(a, axis, n - shift, n), cut(a, axis, 0, n - shift)], axis) if shift else a
 
 
 @public("copy")

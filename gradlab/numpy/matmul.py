@@ -14,7 +14,8 @@ from ..ops.contract import dot_general
 from ..trace.avals import canonical_dtype
 from . import axes as ax
 from .dispatch import no_sharding, public
-from .manipulation import permuted
+from .elementwise import conj
+from .manipulation import expand_dims, permuted
 from .promote import aval as aval_of
 from .promote import broadcast_shapes, home, result_dtype, retype, stretch
 
@@ -179,6 +180,18 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, prefer
 
 def _last(ndim: int, axis: int) -> list[int]:
     return [*(i for i in range(ndim) if i != axis), axis]
+
+
+@public("matvec")
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """`jax.numpy.matvec`, on tracers too: matrices by vectors."""
+    return matmul(x1, expand_dims(x2, -1))[..., 0]
+
+
+@public("vecmat")
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """`jax.numpy.vecmat`, on tracers too: conjugated vectors by matrices."""
+    return matmul(expand_dims(conj(x1), -2), x2)[..., 0, :]
 
 
 @public("kron")

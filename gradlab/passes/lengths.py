@@ -2,7 +2,7 @@
 
 √(Σ aᵢ²) is the length of the vector a. It is not smooth where a is 0, but 0 lies between all of its slopes there, and
 is the only one that prefers no direction. The chain rule through the root would give NaN: the slope of √ at 0 is
-infinite, that of the sum of squares is 0. What is shown to be such a sum is given to `root`, whose derivative is 0 at 0.
+infinite, that of the sum of squares is 0. What is shown to be such a sum is given to `root`, of derivative 0 at 0.
 """
 
 from __future__ import annotations

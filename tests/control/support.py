@@ -1,4 +1,4 @@
-"""What a test of a loop or a branch is: one function in the words of gradlab and of jax.lax, under every transformation.
+"""What tests a loop or a branch: one function in the words of gradlab and of jax.lax, under every transformation.
 
 A function takes the dialect it speaks first (`GL` or `LAX`), then its arguments. `agree` puts it through everything in
 one compilation: values, both first-order modes, all four second-order ones, a batch, and the batch of a gradient.
@@ -52,10 +52,10 @@ LAX = SimpleNamespace(
     custom_vjp=jax.custom_vjp,
 )
 MIXES = {
-    "forward-forward": lambda l, f, k: l.jacfwd(l.jacfwd(f, k), k),
-    "forward-reverse": lambda l, f, k: l.jacfwd(l.jacrev(f, k), k),
-    "reverse-forward": lambda l, f, k: l.jacrev(l.jacfwd(f, k), k),
-    "reverse-reverse": lambda l, f, k: l.jacrev(l.jacrev(f, k), k),
+    "forward-forward": lambda lx, f, k: lx.jacfwd(lx.jacfwd(f, k), k),
+    "forward-reverse": lambda lx, f, k: lx.jacfwd(lx.jacrev(f, k), k),
+    "reverse-forward": lambda lx, f, k: lx.jacrev(lx.jacfwd(f, k), k),
+    "reverse-reverse": lambda lx, f, k: lx.jacrev(lx.jacrev(f, k), k),
 }
 
 

@@ -12,38 +12,40 @@ from .support import agree
 X = np.array([0.3, -0.7, 1.1])
 
 
-def sides(l, x, a):
+def sides(lx, x, a):
     """Branches that keep different things, one of them nothing; operands of several kinds; closures."""
-    up = l.cond(
+    up = lx.cond(
         x.sum() > 0.0,
-        lambda p: (l.np.sin(p["u"]) * l.np.exp(a), p["k"]),
+        lambda p: (lx.np.sin(p["u"]) * lx.np.exp(a), p["k"]),
         lambda p: (p["u"], p["k"] + 1),
         {"u": x * a, "k": 3},
     )
-    down = l.cond(a > 10.0, lambda: l.np.exp(x), lambda: l.np.cos(x) * l.np.sin(a * x) * x)
-    zero = l.cond(a > 0.0, lambda q: q * 0.0 + 1.0, lambda q: l.np.ones(3), x)
+    down = lx.cond(a > 10.0, lambda: lx.np.exp(x), lambda: lx.np.cos(x) * lx.np.sin(a * x) * x)
+    zero = lx.cond(a > 0.0, lambda q: q * 0.0 + 1.0, lambda q: lx.np.ones(3), x)
     return up, down, zero
 
 
-def chosen(l, x, a, k):
+def chosen(lx, x, a, k):
     """A number of branches, the index out of range too; a number as predicate."""
-    branches = [l.np.sin, lambda t: t * a, lambda t: l.np.exp(t) * l.np.cos(t * a)]
+    branches = [lx.np.sin, lambda t: t * a, lambda t: lx.np.exp(t) * lx.np.cos(t * a)]
     return (
-        l.switch(k, branches, x),
-        l.switch(k + 7, branches, x),
-        l.switch(k - 9, branches, x),
-        l.cond(k, l.np.sin, l.np.cos, x),
+        lx.switch(k, branches, x),
+        lx.switch(k + 7, branches, x),
+        lx.switch(k - 9, branches, x),
+        lx.cond(k, lx.np.sin, lx.np.cos, x),
     )
 
 
-def inside(l, x, a):
+def inside(lx, x, a):
     """A branch within a branch, and loops within branches."""
 
     def outer(t):
-        inner = l.cond(t[0] > 0.2, lambda s: l.scan(lambda c, r: (l.np.sin(c * r) * a, c), a, s)[0], lambda s: a * a, t)
+        inner = lx.cond(
+            t[0] > 0.2, lambda s: lx.scan(lambda c, r: (lx.np.sin(c * r) * a, c), a, s)[0], lambda s: a * a, t
+        )
         return t * inner
 
-    return l.cond(a > 0.1, outer, lambda t: l.fori_loop(0, 3, lambda i, v: l.np.sin(v) * a, t), x)
+    return lx.cond(a > 0.1, outer, lambda t: lx.fori_loop(0, 3, lambda i, v: lx.np.sin(v) * a, t), x)
 
 
 CASES = {

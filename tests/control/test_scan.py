@@ -10,105 +10,105 @@ import pytest
 import gradlab as gl
 import gradlab.numpy as gnp
 
-from .support import GL, LAX, agree, same
+from .support import agree, same
 
 X = np.array([0.3, -0.7, 1.1])
 ROWS = np.linspace(-1.0, 1.0, 12).reshape(4, 3)
 W = np.array([[0.2, -0.5, 0.1], [0.7, 0.3, -0.4], [-0.3, 0.6, 0.5]])
 
 
-def rnn(l, w, h, xs):
+def rnn(lx, w, h, xs):
     def step(h, x):
-        h = l.np.tanh(w @ h + x)
+        h = lx.np.tanh(w @ h + x)
         return h, h.sum() * x
 
-    return l.scan(step, h, xs)
+    return lx.scan(step, h, xs)
 
 
-def pytrees(l, a, x, rows):
+def pytrees(lx, a, x, rows):
     """Nested containers, an integer and a boolean carry, integer slices, no slices for a part, None."""
 
     def step(carry, r):
         p, (n, flag), _ = carry
         u, (k, nothing) = r
         assert nothing is None
-        q = {"u": l.np.where(flag, l.np.sin(p["u"] * a) + u["r"], p["u"]), "v": p["v"] * 0.9 + k * a}
+        q = {"u": lx.np.where(flag, lx.np.sin(p["u"] * a) + u["r"], p["u"]), "v": p["v"] * 0.9 + k * a}
         return (q, (n + k, ~flag), None), {"y": q["u"] + n, "none": None, "flags": (flag, k)}
 
     init = ({"u": x, "v": a}, (np.int32(2), np.bool_(True)), None)
     ks = np.arange(4, dtype=np.int32)
-    return l.scan(step, init, ({"r": rows}, (ks, None)))
+    return lx.scan(step, init, ({"r": rows}, (ks, None)))
 
 
-def hoists(l, a, x, rows):
+def hoists(lx, a, x, rows):
     """What does not change, carries that stay zero or constant, outputs that do not change, a carry handed on."""
 
     def step(carry, r):
         c, d, e, before = carry
-        k = l.np.exp(a) * l.np.sin(x)
-        return (c * k + r, d, d * 2.0, c), (k, l.np.ones(3), a, before, r)
+        k = lx.np.exp(a) * lx.np.sin(x)
+        return (c * k + r, d, d * 2.0, c), (k, lx.np.ones(3), a, before, r)
 
-    return l.scan(step, (x, a, a * 0.0, l.np.zeros(3)), rows, reverse=True)
+    return lx.scan(step, (x, a, a * 0.0, lx.np.zeros(3)), rows, reverse=True)
 
 
-def nothing(l, a, x):
+def nothing(lx, a, x):
     """Empty carries, empty slices, empty results; no trips."""
-    one, ys = l.scan(lambda c, r: (c, (r * a).sum()), (), x)
-    two, none = l.scan(lambda c, _: (l.np.sin(c) * a, None), x, None, length=3)
-    three, zero = l.scan(lambda c, r: (c * r * a, c), x, l.np.zeros((0, 3)))
-    four, _ = l.scan(lambda c, _: (c * a, c), x, None, length=0)
+    one, ys = lx.scan(lambda c, r: (c, (r * a).sum()), (), x)
+    two, none = lx.scan(lambda c, _: (lx.np.sin(c) * a, None), x, None, length=3)
+    three, zero = lx.scan(lambda c, r: (c * r * a, c), x, lx.np.zeros((0, 3)))
+    four, _ = lx.scan(lambda c, _: (c * a, c), x, None, length=0)
     return one, ys, two, none, three, zero, four
 
 
-def nested(l, w, h, xs):
+def nested(lx, w, h, xs):
     """A scan, a branch, a checkpoint and functions with rules inside a scan."""
 
-    @l.custom_jvp
+    @lx.custom_jvp
     def twisted(x):
-        return l.np.sin(x)
+        return lx.np.sin(x)
 
-    twisted.defjvp(lambda primals, tangents: (l.np.sin(primals[0]), 3.0 * tangents[0] * l.np.cos(primals[0])))
+    twisted.defjvp(lambda primals, tangents: (lx.np.sin(primals[0]), 3.0 * tangents[0] * lx.np.cos(primals[0])))
 
     def step(h, x):
-        inner, total = l.scan(lambda c, r: (l.np.sin(c * r), c * h.sum()), x, w)
-        pick = l.cond(total.sum() > 0.0, lambda t: l.np.sin(t) * w[0], lambda t: l.np.cos(h) * 2.0, inner)
-        again = l.checkpoint(lambda h, p: l.np.tanh(w @ h) * l.np.sin(p))(h, pick)
-        return twisted(again) + x, l.switch(l.np.int32(x[0] > 0) + 1, [l.np.sin, l.np.cos, l.np.tanh], again)
+        inner, total = lx.scan(lambda c, r: (lx.np.sin(c * r), c * h.sum()), x, w)
+        pick = lx.cond(total.sum() > 0.0, lambda t: lx.np.sin(t) * w[0], lambda t: lx.np.cos(h) * 2.0, inner)
+        again = lx.checkpoint(lambda h, p: lx.np.tanh(w @ h) * lx.np.sin(p))(h, pick)
+        return twisted(again) + x, lx.switch(lx.np.int32(x[0] > 0) + 1, [lx.np.sin, lx.np.cos, lx.np.tanh], again)
 
-    return l.scan(step, h, xs, unroll=2)
+    return lx.scan(step, h, xs, unroll=2)
 
 
-def loops(l, a, x, rows):
+def loops(lx, a, x, rows):
     """map, fori_loop over Python numbers, a loop of a known trip count inside a scan."""
 
     def step(c, r):
-        return l.fori_loop(0, 3, lambda i, v: l.np.sin(v * a) + i * r, c), None
+        return lx.fori_loop(0, 3, lambda i, v: lx.np.sin(v * a) + i * r, c), None
 
-    mapped = l.map(lambda r: (r * a, l.np.dot(r, x)), rows)
-    return mapped, l.fori_loop(2, 5, lambda i, v: (v[0] * a + i, v[1] + 1), (x, 0)), l.scan(step, x, rows)[0]
+    mapped = lx.map(lambda r: (r * a, lx.np.dot(r, x)), rows)
+    return mapped, lx.fori_loop(2, 5, lambda i, v: (v[0] * a + i, v[1] + 1), (x, 0)), lx.scan(step, x, rows)[0]
 
 
-def derivatives(l, w, h, xs):
+def derivatives(lx, w, h, xs):
     """Derivatives and batches of loops inside a loop, of what it closes over too."""
 
     def step(h, x):
-        g = l.grad(lambda q: rnn(l, w * q.sum(), q, xs[:2])[0].sum())(h)
-        v = l.vmap(lambda q: rnn(l, w, q * h, xs[:2])[0].sum())(xs[:2])
-        return l.np.tanh(g * h) + x, v.sum() * x
+        g = lx.grad(lambda q: rnn(lx, w * q.sum(), q, xs[:2])[0].sum())(h)
+        v = lx.vmap(lambda q: rnn(lx, w, q * h, xs[:2])[0].sum())(xs[:2])
+        return lx.np.tanh(g * h) + x, v.sum() * x
 
-    return l.scan(step, h, xs[:3])
+    return lx.scan(step, h, xs[:3])
 
 
-def prefixes(l, a, x, rows):
+def prefixes(lx, a, x, rows):
     """associative_scan of pytrees, of odd, even and short lengths, backwards, along another axis."""
 
     def affine(p, q):
         return {"k": q["k"] * p["k"], "b": q["k"] * p["b"] + q["b"]}
 
-    one = l.associative_scan(affine, {"k": rows * a, "b": rows + x}, reverse=True)
-    two = l.associative_scan(lambda p, q: p * q, rows * a, axis=-1)
-    short = [l.associative_scan(lambda p, q: p + q * a, x[:n]) for n in (0, 1, 2)]
-    return one, two, short, l.associative_scan(l.np.add, l.np.concatenate([x, x, x[:1]]))
+    one = lx.associative_scan(affine, {"k": rows * a, "b": rows + x}, reverse=True)
+    two = lx.associative_scan(lambda p, q: p * q, rows * a, axis=-1)
+    short = [lx.associative_scan(lambda p, q: p + q * a, x[:n]) for n in (0, 1, 2)]
+    return one, two, short, lx.associative_scan(lx.np.add, lx.np.concatenate([x, x, x[:1]]))
 
 
 CASES = {
@@ -177,7 +177,7 @@ def test_source_runs_on_its_own():
 
     scope = {}
     exec(gl.source(gl.grad(f))(0.4, X), scope)
-    np.testing.assert_allclose(scope["grad_f"](0.4, X)[0], gl.grad(f)(0.4, X), rtol=1e-14)
+    np.testing.assert_allclose(scope["grad_f"](jnp.asarray(0.4), X)[0], gl.grad(f)(0.4, X), rtol=1e-14)
 
 
 WRONG = {

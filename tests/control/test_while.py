@@ -16,18 +16,18 @@ from .support import GL, LAX, agree, same
 X = np.array([0.3, -0.7, 1.1])
 
 
-def repeated(l, n, a, x):
+def repeated(lx, n, a, x):
     """A while loop in gradlab; for JAX, which has no reverse mode of one, a scan that stops changing after n turns."""
 
     def turn(c, k):
-        return l.np.sin(c * a) + 0.1 * x * k
+        return lx.np.sin(c * a) + 0.1 * x * k
 
-    if l is GL:
-        return l.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, turn(s[1], s[0])), (0, x))[1]
-    return l.scan(lambda c, k: (l.np.where(k < n, turn(c, k), c), None), x, l.np.arange(9))[0]
+    if lx is GL:
+        return lx.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, turn(s[1], s[0])), (0, x))[1]
+    return lx.scan(lambda c, k: (lx.np.where(k < n, turn(c, k), c), None), x, lx.np.arange(9))[0]
 
 
-def doubling(l, a, x):
+def doubling(lx, a, x):
     """A condition on what moves; a carry that the derivative does not concern; a closure in the condition."""
 
     def going(s):
@@ -36,31 +36,31 @@ def doubling(l, a, x):
     def turn(s):
         return {"y": s["y"] * (1.5 + a * a), "n": s["n"] + 1, "z": s["z"] * s["y"] * a}
 
-    start = {"y": x * x, "n": np.int32(0), "z": l.np.ones(3)}
-    if l is GL:
-        return l.while_loop(going, turn, start)
-    where = lambda s: jax.tree.map(lambda new, old: l.np.where(going(s), new, old), turn(s), s)  # noqa: E731
-    return l.scan(lambda s, _: (where(s), None), start, None, length=8)[0]
+    start = {"y": x * x, "n": np.int32(0), "z": lx.np.ones(3)}
+    if lx is GL:
+        return lx.while_loop(going, turn, start)
+    where = lambda s: jax.tree.map(lambda new, old: lx.np.where(going(s), new, old), turn(s), s)  # noqa: E731
+    return lx.scan(lambda s, _: (where(s), None), start, None, length=8)[0]
 
 
-def inside(l, a, x):
+def inside(lx, a, x):
     """A branch, a loop and another while loop inside; a while loop inside a scan."""
 
     def inner(c, n):
-        if l is GL:
-            return l.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, l.np.sin(s[1]) * a + x), (0, c))[1]
-        return l.scan(lambda c, k: (l.np.where(k < n, l.np.sin(c) * a + x, c), None), c, l.np.arange(3))[0]
+        if lx is GL:
+            return lx.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, lx.np.sin(s[1]) * a + x), (0, c))[1]
+        return lx.scan(lambda c, k: (lx.np.where(k < n, lx.np.sin(c) * a + x, c), None), c, lx.np.arange(3))[0]
 
     def turn(c, k):
-        c = l.cond(c[0] > 0.2, lambda t: l.np.cos(t) * a, lambda t: t * t, c)
-        c = l.scan(lambda h, r: (l.np.tanh(h * r + x), None), c, x)[0]
+        c = lx.cond(c[0] > 0.2, lambda t: lx.np.cos(t) * a, lambda t: t * t, c)
+        c = lx.scan(lambda h, r: (lx.np.tanh(h * r + x), None), c, x)[0]
         return inner(c, k)
 
-    if l is GL:
-        y = l.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, turn(s[1], s[0])), (0, x))[1]
+    if lx is GL:
+        y = lx.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, turn(s[1], s[0])), (0, x))[1]
     else:
-        y = l.scan(lambda c, k: (turn(c, k), None), x, l.np.arange(3))[0]
-    return y, l.scan(lambda c, r: (inner(c, 2) * r, c), x, x)
+        y = lx.scan(lambda c, k: (turn(c, k), None), x, lx.np.arange(3))[0]
+    return y, lx.scan(lambda c, r: (inner(c, 2) * r, c), x, x)
 
 
 @pytest.mark.parametrize("fun", [doubling, inside], ids=lambda f: f.__name__)
@@ -70,7 +70,7 @@ def test_every_transformation(fun):
 
 def test_a_batched_trip_count():
     agree(repeated, (np.int32(3), 0.4, X), (1, 2), (0, None, 0))
-    f, g = (lambda n, a, l=l: repeated(l, n, a, X).sum() for l in (GL, LAX))
+    f, g = (lambda n, a, lx=lx: repeated(lx, n, a, X).sum() for lx in (GL, LAX))
     ns = np.array([0, 5, 2], np.int32)
     same(
         gl.jit(gl.vmap(gl.value_and_grad(f, 1), (0, None)))(ns, 0.4),
@@ -123,8 +123,8 @@ def test_what_no_cotangent_reaches_is_not_kept():
 
 
 def test_a_bound_that_is_traced():
-    def f(l, n, a):
-        return l.fori_loop(1, n, lambda i, v: l.np.sin(v * a) + i, a)
+    def f(lx, n, a):
+        return lx.fori_loop(1, n, lambda i, v: lx.np.sin(v * a) + i, a)
 
     got = jax.jit(gl.grad(lambda n, a: f(GL, n, a), 1))(5, 0.3)
     same(got, jax.jit(jax.grad(lambda a: f(LAX, 5, a)))(jnp.float64(0.3)))

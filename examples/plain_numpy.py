@@ -35,7 +35,7 @@ def without_sources(u, v):
     """The wind nearest to (u, v) that nowhere appears from nothing: a few sweeps of Jacobi for the pressure."""
     divergence = (np.roll(u, -1, 0) - np.roll(u, 1, 0) + np.roll(v, -1, 1) - np.roll(v, 1, 1)) / 2
     pressure = np.zeros_like(divergence)
-    for _ in range(6):
+    for _ in range(4):
         around = np.roll(pressure, 1, 0) + np.roll(pressure, -1, 0) + np.roll(pressure, 1, 1) + np.roll(pressure, -1, 1)
         pressure = (around - divergence) / 4
     u = u - (np.roll(pressure, -1, 0) - np.roll(pressure, 1, 0)) / 2
@@ -65,7 +65,7 @@ TARGET = np.roll(DISC, (4, 3), axis=(0, 1)).astype(float)
 def smoke_after(wind):
     u, v = without_sources(wind[0], wind[1])
     smoke = np.array(DISC, float, like=wind)  # like=: an array that a traced index may read
-    for _ in range(4):
+    for _ in range(3):
         smoke = carried(smoke, u, v)
     return smoke
 
@@ -86,7 +86,7 @@ def growth(state, rates):
     return out
 
 
-def trajectory(rates, steps=12, h=0.25):
+def trajectory(rates, steps=5, h=0.5):
     states = np.zeros((steps + 1, 2), like=rates)
     states[0] = [2.0, 1.0]
     for k in range(steps):

@@ -27,6 +27,7 @@ UINT8, INT32 = np.dtype("uint8"), np.dtype("int32")
 def frexp(x: Any, /) -> tuple[Any, Any]:
     """`jax.numpy.frexp`, on tracers too: x = mantissa · 2**exponent; the mantissa has a derivative."""
     (x,) = alike(x, inexact=True)
+    x = retype(x, x.dtype)
     return floats.mantissa(x), floats.exponent(x)
 
 

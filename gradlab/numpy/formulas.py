@@ -86,9 +86,7 @@ def formula(native: str, inexact: bool = True):
 
         if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):  # one of jax.numpy's ufuncs
             own_ones = inspect.signature(fn).parameters.values()
-            shown = inspect.Signature(
-                [p if p.kind is p.VAR_POSITIONAL else p.replace(kind=p.POSITIONAL_ONLY) for p in own_ones]
-            )
+            shown = inspect.Signature([p.replace(kind=p.POSITIONAL_ONLY) for p in own_ones])
         else:
             shown = signature
         call.__signature__ = shown  # type: ignore[attr-defined]
@@ -224,13 +222,17 @@ def truth(x: Any) -> Any:
 
 
 def _logical(name: str, op: Any) -> Any:
-    return formula(name, inexact=False)(lambda *xs: op(*map(truth, xs)))
+    return formula(name, inexact=False)(lambda x, y: op(truth(x), truth(y)))
 
 
 logical_and = _logical("logical_and", AND)
 logical_or = _logical("logical_or", OR)
 logical_xor = _logical("logical_xor", elementwise.bitwise_xor)
-logical_not = _logical("logical_not", elementwise.bitwise_not)
+
+
+@formula("logical_not", inexact=False)
+def logical_not(x):
+    return elementwise.bitwise_not(truth(x))
 
 
 def _filled(x: Any, value: bool) -> Any:

@@ -6,16 +6,20 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..ir.errors import ArgumentError, DTypeError, ShapeError
+from ..ir.graph import Aval
+from ..lower.compile import evaluate
 from ..ops import arith, compare
 from ..ops import shape as ops
 from ..trace.avals import canonical_dtype
+from ..trace.stage import trace_graph
 from ..trace.tracer import Tracer
 from . import axes as ax
-from .creation import arange, array, linspace, ones
+from .creation import arange, array, linspace
 from .dispatch import public, recording, sized_by_values
 from .manipulation import concatenate, stack
 from .promote import alike, home, lift, retype, stretch
@@ -96,8 +100,11 @@ def mask_indices(n: int, mask_func: Callable[..., Any], k: int = 0, *, size: int
     """`jax.numpy.mask_indices`, recorded inside a trace: where `mask_func(ones((n, n)), k)` is not 0."""
     if not recording((n, k), {}):
         return jnp.mask_indices(n, mask_func, k, size=size)
-    mask = mask_func(ones((n, n)), k)
-    rows, columns = np.nonzero(np.asarray(mask.tolist() if type(mask) is Tracer else mask).reshape(n, n))
+    # The mask is computed at once, in a program of its own: it decides a shape.
+    graph = trace_graph(lambda _, x: [lift(mask_func(x, k))], [Aval((n, n), canonical_dtype(float))])
+    with jax.ensure_compile_time_eval():
+        (mask,) = evaluate(graph, [np.ones((n, n), graph.in_avals[0].dtype)])
+    rows, columns = np.nonzero(np.asarray(mask))
     wanted = len(rows) if size is None else size
     filled = [np.concatenate([i, np.zeros(max(wanted - len(i), 0), int)])[:wanted] for i in (rows, columns)]
     at_rows, at_columns = (lift(i.astype(canonical_dtype(int))) for i in filled)

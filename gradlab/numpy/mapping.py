@@ -180,11 +180,9 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     """
     conditions = list(condlist)
     functions = list(funclist)
-    if len(functions) not in (len(conditions), len(conditions) + 1):
-        n = len(conditions)
-        raise ArgumentError(
-            f"with {n} condition(s), either {n} or {n + 1} functions are expected; got {len(functions)}"
-        )
+    n = len(conditions)
+    if len(functions) not in (n, n + 1):
+        raise ArgumentError(f"piecewise of {n} conditions needs {n} or {n + 1} functions, got {len(functions)}.")
     default = functions.pop() if len(functions) > n else 0
     (x,) = alike(x)
 

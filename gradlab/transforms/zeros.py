@@ -158,12 +158,12 @@ class _Walk:
         out = NO_GUARD
         for number, side in guard:
             base, axes = self.base(self.masks[number])
-            places = [to(a) for a in axes]
-            if None in places:
+            places = [place for place in map(to, axes) if place is not None]
+            if len(places) < len(axes):
                 mask = move(self.masks[number])
             else:
                 order = sorted(range(len(places)), key=places.__getitem__)
-                mask = self.stretch(permute(base, order), shape, tuple(places[k] for k in order))
+                mask = self.stretch(permute(base, order), shape, tuple(sorted(places)))
             out |= self.guard(mask, side)
         return out
 

@@ -30,19 +30,8 @@ def _around(line, widths, axis, options):
     return gnp.concatenate([*ends, line[len(line) - widths[1] :] * 0 + 2])
 
 
-MODES = [
-    "edge",
-    "maximum",
-    "mean",
-    "median",
-    "minimum",
-    "reflect",
-    "symmetric",
-    "wrap",
-    "empty",
-    "linear_ramp",
-    "constant",
-]
+STATISTICS = ["maximum", "mean", "median", "minimum"]
+MODES = ["edge", *STATISTICS, "reflect", "symmetric", "wrap", "empty", "linear_ramp", "constant"]
 TABLES = {
     "modes": [
         *(call(lambda m, x, k=k: m.pad(x, WIDTHS, mode=k), X) for k in MODES),
@@ -62,10 +51,17 @@ TABLES = {
         call(lambda m, x, v: m.pad(x, 2, constant_values=v[0]), X, V),
         call(lambda m, x, v: m.pad(x, 2, constant_values=v[:2]), X, V),
         call(lambda m, x, v: m.pad(x, 2, constant_values=v.reshape(2, 2)), X, V),
-        call(lambda m, x, v: m.pad(x, 2, "linear_ramp", end_values=v.reshape(2, 2)), X, V),
+        call(  # jax.numpy has no traced ends
+            lambda m, x, v: m.pad(
+                x, 2, "linear_ramp", end_values=v.reshape(2, 2) if m is gnp else ((0.5, -2.0), (3.0, 1.5))
+            ),
+            X,
+            V,
+            grad=False,
+        ),
         call(lambda m, x: m.pad(x, WIDTHS, "linear_ramp", end_values=(5, -4)), X),
         call(lambda m, x: m.pad(x, 4, "linear_ramp", end_values=(5, -4)), I),
-        *(call(lambda m, x, k=k: m.pad(x, 2, k, stat_length=2), V) for k in ("maximum", "mean", "median", "minimum")),
+        *(call(lambda m, x, k=k: m.pad(x, 2, k, stat_length=2), V) for k in STATISTICS),
         call(lambda m, x: m.pad(x, 2, "mean", stat_length=((1, 2), (3, 9))), X),
         call(lambda m, x: m.pad(x, WIDTHS, "reflect", reflect_type="odd"), X),
         call(lambda m, x: m.pad(x, (9, 7), "reflect", reflect_type="odd"), V),

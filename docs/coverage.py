@@ -55,7 +55,7 @@ def functions(space: ModuleType) -> Iterator[str]:
     """The public functions of a namespace (no types, constants or modules)."""
     for name in sorted(dir(space)):
         found = getattr(space, name)
-        if not name.startswith("_") and callable(found) and not isinstance(found, type | ModuleType):
+        if name != "install" and not name.startswith("_") and callable(found) and not isinstance(found, type | ModuleType):
             yield name
 
 

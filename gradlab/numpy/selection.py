@@ -55,7 +55,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
         raise DTypeError(f"choose numbers its choices by integers, got {which.aval}. See select for conditions.")
     if mode == "raise":
         known = np.asarray(which.value("choose(mode='raise')"))
-        if known.size and not (0 <= known.min() and known.max() < n):
+        if known.size and not (known.min() >= 0 and known.max() < n):
             raise IndexingError(f"choose has choices 0 to {n - 1}, and was asked for {known.min()} to {known.max()}.")
     elif mode not in ("wrap", "clip"):
         raise ArgumentError(f"choose knows the modes raise, wrap and clip; got {mode!r}.")

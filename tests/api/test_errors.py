@@ -170,7 +170,7 @@ ERRORS = {
     # item assignment
     "assignment": (call(gl.grad, assign, V), ItemAssignmentError, r"x\.at\[i\]\.set\(v\)"),
     "into NumPy's array": (call(gl.grad, assign_into_numpy, V), ItemAssignmentError, r"at\[i\]\.set"),
-    "slice of NumPy's array": (call(gl.grad, assign_slice_into_numpy, V), ConversionError, "gradlab.numpy"),
+    "slice of NumPy's array": (call(gl.grad, assign_slice_into_numpy, V), ConversionError, "like=x"),
     # functions that cannot take a tracer
     "jax.numpy, if": (call(gl.grad, lambda x: x[0] if jnp.any(x > 0) else x[1], V), ConversionError, "lax.cond"),
     "jax.numpy, float": (call(gl.grad, lambda x: float(jnp.sin(x[0])), V), ConversionError, "import gradlab.numpy"),

@@ -114,8 +114,8 @@ def down(v: Any, columns: int) -> Any:
 
 def identity(x: Any, n: int | None = None) -> Any:
     """Identity matrices of x's dtype and leading axes, of size n or x's number of columns."""
-    n = x.shape[-1] if n is None else n
-    return broadcast_to(eye(n, x.dtype), (*x.shape[:-2], n, n))
+    size = x.shape[-1] if n is None else n
+    return broadcast_to(eye(size, x.dtype), (*x.shape[:-2], size, size))
 
 
 # -- parts

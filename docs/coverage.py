@@ -1,6 +1,6 @@
-"""Writes docs/coverage.md: every public function of jax.numpy, NumPy and the array API beside its state in gradlab.numpy.
+"""Writes docs/coverage.md: every public function of jax.numpy, NumPy and the array API, and whether gradlab has it.
 
-    python docs/coverage.py          # writes the page
+python docs/coverage.py          # writes the page
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _MEMORY = "about memory, which a tracer has none of"
 _COPIES = "about memory layout, which XLA decides; use asarray"
 REASONS = {
     **dict.fromkeys(("fromregex", "genfromtxt", "loadtxt", "savetxt", "savez_compressed"), _FILES),
-    **dict.fromkeys(("busday_count", "busday_offset", "datetime_as_string", "datetime_data", "is_busday", "isnat"), _DATES),
+    **dict.fromkeys(("busday_count", "busday_offset", "datetime_as_string", "datetime_data"), _DATES),
+    **dict.fromkeys(("is_busday", "isnat"), _DATES),
     **dict.fromkeys(
         ("array2string", "base_repr", "binary_repr", "format_float_positional", "format_float_scientific"), _PRINT
     ),
@@ -41,21 +42,26 @@ REASONS = {
     **dict.fromkeys(("asanyarray", "ascontiguousarray", "asfortranarray", "isfortran", "require"), _COPIES),
     **dict.fromkeys(("copyto", "putmask"), "writes into its argument; write x.at[...].set(v), or where(mask, v, x)"),
     **dict.fromkeys(("asmatrix", "bmat"), "np.matrix has other operators; use arrays"),
-    **dict.fromkeys(("common_type", "min_scalar_type", "mintypecode", "typename"), "NumPy's promotion; use result_type"),
+    **dict.fromkeys(("common_type", "min_scalar_type", "mintypecode", "typename"), "NumPy's rules; use result_type"),
     "asarray_chkfinite": "raises by value; use isfinite(x).all()",
     "fix": "deprecated; use trunc",
     "row_stack": "deprecated; use vstack",
     "real_if_close": "its dtype depends on values; use real",
     "LinAlgError": "an exception: XLA cannot raise, a failed decomposition is NaN",
 }
-_METADATA = "about types, shapes or concrete data, no array computation: the function of jax.numpy itself"
+_METADATA = "about types, shapes or concrete data: the functions of jax.numpy itself"
 
 
 def functions(space: ModuleType) -> Iterator[str]:
     """The public functions of a namespace (no types, constants or modules)."""
     for name in sorted(dir(space)):
         found = getattr(space, name)
-        if name != "install" and not name.startswith("_") and callable(found) and not isinstance(found, type | ModuleType):
+        if (
+            name != "install"
+            and not name.startswith("_")
+            and callable(found)
+            and not isinstance(found, type | ModuleType)
+        ):
             yield name
 
 
@@ -94,7 +100,8 @@ def page() -> str:
     lines = [
         "# What gradlab.numpy covers",
         "",
-        f"*Made by `python docs/coverage.py` for JAX {jax.__version__} and NumPy {np.__version__}; a test keeps it true.*",
+        f"*Made by `python docs/coverage.py` for JAX {jax.__version__} and NumPy {np.__version__}; "
+        "a test keeps it true.*",
         "",
         f"Of the {len(of_jax)} public functions of `jax.numpy`, `.linalg` and `.fft`, gradlab.numpy has "
         f"{sum(how != ABSENT for how in of_jax)} ({share:.1f} %); {sum(how == TRACED for how in of_jax)} of them take "

@@ -90,7 +90,8 @@ def test_only_public_modules_of_others(path):
     private = [
         (line, name)
         for line, name in imports(path)
-        if (parts := name.split("."))[0] not in OWN_OR_STANDARD and any(p.startswith("_") and not p.endswith("__") for p in parts)
+        if (parts := name.split("."))[0] not in OWN_OR_STANDARD
+        and any(p.startswith("_") and not p.endswith("__") for p in parts)
     ]
     assert not private
     assert ".".join(("jax", "_src")) not in path.read_text()

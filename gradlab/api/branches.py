@@ -54,7 +54,7 @@ def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     if len(branches) == 1:
         return branches[0](*operands)
     if type(which) is Lit:
-        return branches[max(0, min(int(which.value), len(branches) - 1))](*operands)
+        return branches[max(0, min(int(index), len(branches) - 1))](*operands)
     return _branched(convert(which, dtype=np.dtype("int32")), branches, operands)
 
 

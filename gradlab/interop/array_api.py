@@ -167,6 +167,7 @@ from ..numpy import vecdot as vecdot
 from ..numpy import where as where
 from ..numpy import zeros as zeros
 from ..numpy import zeros_like as zeros_like
+from ..trace.avals import is_jax_tracer
 from ..trace.tracer import Tracer
 
 _VERSIONS = ("2021.12", "2022.12", "2023.12", __array_api_version__)
@@ -188,7 +189,7 @@ def _namespace(self: Tracer, *, api_version: str | None = None) -> Any:
 def _device(self: Tracer) -> Any:
     """The device the program runs on: that of the array behind the tracer, or else the default one."""
     for _, value in (*self.builder.given, *self.builder.captured):
-        if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        if isinstance(value, jax.Array) and not is_jax_tracer(value):
             return value.device
     return jax.config.jax_default_device or jax.local_devices()[0]  # type: ignore[attr-defined]
 

@@ -107,13 +107,14 @@ def _hand_over(call: _Call, name: str, args: tuple, kwargs: dict[str, Any]) -> A
     out = None
     for key, value in bound.arguments.items():
         parameter = call.signature.parameters[key]
+        by_place = parameter.kind is not parameter.KEYWORD_ONLY
         if parameter.kind is parameter.VAR_POSITIONAL:
             given += [as_array(x) if name != "einsum" else x for x in value]
         elif parameter.kind is parameter.VAR_KEYWORD:
             named.update({k: v for k, v in value.items() if k not in _NO_MEANING})
         elif key == "out":
             out = value
-        elif parameter.default is parameter.empty or parameter.kind is parameter.POSITIONAL_ONLY:
+        elif parameter.kind is parameter.POSITIONAL_ONLY or (parameter.default is parameter.empty and by_place):
             given.append(as_array(value) if key in _ARRAYS else value)
         elif value is parameter.default or _same_text(value, parameter.default) or _means_nothing(key, call):
             pass

@@ -13,10 +13,12 @@ _ONE_BY_ONE: dict[str, tuple[str, str]] = {
         for name in ("arccos", "arcsin", "arctanh", "log", "log10", "log2", "power", "sqrt")
     },
     "numpy.lib.scimath.logn": (_BY_VALUES, "Write np.log(x) / np.log(n)"),
-    "numpy.polynomial.polynomial.polygrid2d": ("gradlab.numpy has no grid of polynomials", "Write np.einsum of powers"),
-    "numpy.polynomial.polynomial.polyval2d": ("gradlab.numpy has one variable only", "Write np.einsum of powers"),
 }  # fmt: skip
 _FAMILIES: dict[str, tuple[str, str]] = {
+    "numpy.polynomial.polynomial.poly": (
+        "gradlab.numpy has polynomials of one variable only",
+        "Write np.einsum of powers of each variable",
+    ),
     "numpy.char.": ("text has no derivative", "Keep text outside the function that is differentiated"),
     "numpy.strings.": ("text has no derivative", "Keep text outside the function that is differentiated"),
     "numpy.lib.recfunctions.": ("records are no arrays of numbers", "Use a dictionary of arrays, which is a pytree"),

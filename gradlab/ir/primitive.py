@@ -105,7 +105,9 @@ class Primitive:
         if self.name in REGISTRY:
             raise ValueError(f"primitive {self.name!r} is defined twice")
         if bool(self.graphs) != (self.expand is not None or self.bodies is not None):
-            raise TypeError(f"{self.name}: a primitive that carries graphs needs `expand` or `bodies`; no other has them")
+            raise TypeError(
+                f"{self.name}: `expand` or `bodies` is for primitives that carry graphs, and those need one"
+            )
         REGISTRY[self.name] = self
 
     def __repr__(self) -> str:

@@ -47,7 +47,7 @@ from jax.numpy import iinfo as iinfo
 from jax.numpy import index_exp as index_exp
 from jax.numpy import inexact as inexact
 from jax.numpy import inf as inf
-from jax.numpy import int1 as int1
+from jax.numpy import int1 as int1  # type: ignore[attr-defined]
 from jax.numpy import int2 as int2
 from jax.numpy import int4 as int4
 from jax.numpy import int8 as int8
@@ -73,7 +73,7 @@ from jax.numpy import set_printoptions as set_printoptions
 from jax.numpy import signedinteger as signedinteger
 from jax.numpy import single as single
 from jax.numpy import uint as uint
-from jax.numpy import uint1 as uint1
+from jax.numpy import uint1 as uint1  # type: ignore[attr-defined]
 from jax.numpy import uint2 as uint2
 from jax.numpy import uint4 as uint4
 from jax.numpy import uint8 as uint8
@@ -425,5 +425,5 @@ from .windows import kaiser as kaiser
 
 # Formats that not every version of JAX has.
 if hasattr(_jnp, "float6_e2m3fn"):
-    from jax.numpy import float6_e2m3fn as float6_e2m3fn
-    from jax.numpy import float6_e3m2fn as float6_e3m2fn
+    from jax.numpy import float6_e2m3fn as float6_e2m3fn  # type: ignore[attr-defined]
+    from jax.numpy import float6_e3m2fn as float6_e3m2fn  # type: ignore[attr-defined]

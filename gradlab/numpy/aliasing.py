@@ -102,7 +102,7 @@ def _view_of(memory: np.ndarray, index: Any) -> np.ndarray:
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

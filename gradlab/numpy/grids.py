@@ -96,7 +96,7 @@ tril_indices_from = _from("tril_indices_from", tril_indices)
 triu_indices_from = _from("triu_indices_from", triu_indices)
 
 
-def mask_indices(n: int, mask_func: Callable[..., Any], k: int = 0, *, size: int | None = None) -> tuple[Any, Any]:
+def mask_indices(n: int, mask_func: Callable[..., Any], k: int = 0, *, size: int | None = None) -> tuple[Any, ...]:
     """`jax.numpy.mask_indices`, recorded inside a trace: where `mask_func(ones((n, n)), k)` is not 0."""
     if not recording((n, k), {}):
         return jnp.mask_indices(n, mask_func, k, size=size)

@@ -67,9 +67,9 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         if not x.shape[axis]:
             raise ShapeError(f"pad with mode={mode!r} has nothing to continue: {x.aval} is empty along axis {axis}.")
         if mode == "linear_ramp":
-            x = _ramps(x, axis, low, high, option[axis])
+            x = _ramps(x, axis, low, high, option[axis])  # type: ignore[index]
         elif mode in _STATISTICS:
-            x = _statistics(x, axis, low, high, _STATISTICS[mode], option[axis])
+            x = _statistics(x, axis, low, high, _STATISTICS[mode], option[axis])  # type: ignore[index]
         elif option == "odd":
             x = _odd(x, axis, low, high, mode == "reflect")
         else:

@@ -29,10 +29,11 @@ from .aliasing import own
 from .choose import where as choose
 from .creation import array, full
 from .dispatch import recording
-from .indexing import getitem
+from .indexing import getitem, read
 from .manipulation import concatenate, cut, expand_dims, moveaxis, stack
 from .mapping import vectorize
 from .promote import home, inexact_dtype, retype, stretch
+from .updates import distinct
 
 Rule = Callable[..., Any]
 
@@ -140,34 +141,40 @@ class ufunc:
         if short is not None:
             total = short(x, axis=axes, keepdims=keepdims)
         else:
-            total = _kept(self._along_one(x, axes), axes, keepdims)
-        return own(total if initial is None else pair(initial, total), (a, initial))
+            # Without the law of association the initial value comes in first.
+            begun = initial if not self._associative else None
+            total = _kept(self._along_one(x, axes, begun), axes, keepdims)
+            initial = initial if self._associative else None
+        return own(total if initial is None else pair(initial, total), (a,))
 
-    def _along_one(self, x: Any, axes: tuple[int, ...]) -> Any:
-        """The axes laid out as one, and combined."""
+    def _along_one(self, x: Any, axes: tuple[int, ...], initial: Any = None) -> Any:
+        """The axes laid out as one, and combined, after `initial` if given."""
         if not axes:
-            return x
+            return x if initial is None else self._call(initial, x)
         rest = [n for i, n in enumerate(x.shape) if i not in axes]
         x = moveaxis(x, axes, tuple(range(len(axes))))
         x = ops.reshape(x, (math.prod(x.shape[: len(axes)]), *rest))
         pair = self._call
         if not self._associative:
-            return self._fold(x)
+            return self._fold(x, initial)
         while (n := x.shape[0]) > 1:
             halves = pair(cut(x, 0, 0, n - 1, 2), cut(x, 0, 1, n, 2))
             x = concatenate([halves, cut(x, 0, n - 1, n)]) if n % 2 else halves
         return ops.reshape(x, x.shape[1:])
 
-    def _fold(self, x: Any, steps: bool = False) -> Any:
+    def _fold(self, x: Any, initial: Any = None, steps: bool = False) -> Any:
         """One element after the other along the first axis: what comes of all of them, or of each start of them."""
-        pair, first = self._call, ops.reshape(cut(x, 0, 0, 1), x.shape[1:])
-        first = retype(first, x.dtype)
+        pair, rest = self._call, x.shape[1:]
+        if initial is not None:
+            first = stretch(retype(home(x, initial).operand(initial, x.aval.reshaped(())), x.dtype), rest)
+        else:
+            first, x = retype(ops.reshape(cut(x, 0, 0, 1), rest), x.dtype), cut(x, 0, 1, x.shape[0])
 
         def step(total: Any, item: Any) -> Any:
             total = retype(pair(total, item), x.dtype)
             return total, (total if steps else None)
 
-        last, starts = scan(step, first, cut(x, 0, 1, x.shape[0]))
+        last, starts = scan(step, first, x)
         return concatenate([expand_dims(first, 0), starts]) if steps else last
 
     def accumulate(self, a: Any, axis: int = 0, dtype: Any = None, out: None = None) -> Any:
@@ -233,7 +240,9 @@ class ufunc:
             raise ArgumentError(f"{self.__name__}.at needs {self.nin - 1} operands beside the array and the indices.")
         x = home(a, b, indices).operand(a, None)
         if self._short.at is not None and x.dtype.kind in self._short.kinds:
-            return getattr(x.at[indices], self._short.at)(b)
+            # Of a product with a factor given twice only the loop below has a derivative.
+            if self._short.at != "multiply" or not is_inexact(x.dtype) or distinct(read(indices, x.aval)):
+                return getattr(x.at[indices], self._short.at)(b)
         # One after the other, for a place may be named twice.
         flat = ops.reshape(x, (x.size,))
         numbers = ops.reshape(ops.iota(canonical_dtype(int), (x.size,), 0), x.shape)

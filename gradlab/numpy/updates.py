@@ -182,19 +182,27 @@ def _updated(place: Place, method: str, values: Any, pair: Any, *, mode: str | N
     if not plan.arrays and all(step == 1 for _, _, step in plan.slices):
         return _block(x, plan, values, method, pair)
     scatter: Any = _DUPLICATES_MATTER[method]
-    extra = {"unique": True} if unique_indices and method in ("set", "multiply") else {}
+    extra = {"unique": True} if method in ("set", "multiply") and (unique_indices or distinct(plan)) else {}
     whole = all(s == (0, n, 1) for s, n in zip(plan.slices, x.shape, strict=True))
     if plan.arrays and whole and not plan.new and not plan.dropped:
         return _window(x, plan, values, scatter, mode, extra)
     # Any other index: see which positions of the flattened array it names, and write there.
     reading = "fill" if mode == "drop" else mode
     positions = getitem(_numbered(x, plan), place.index, reading, wrap_negative_indices)
-    if not plan.arrays:
-        extra = {"unique": True} if method in ("set", "multiply") else {}
     flat = ops.reshape(x, (x.size,))
     new = ops.reshape(stretch(values, positions.shape), (positions.size,))
     out = scatter(flat, new, ops.reshape(positions, (positions.size,)), axes=(0,), mode=mode, **extra)
     return ops.reshape(out, x.shape)
+
+
+def distinct(plan: Plan) -> bool:
+    """Whether it is known that no element is named twice: the index is static, and none is."""
+    if any(type(a) is Tracer for a in plan.arrays):
+        return False
+    if not plan.arrays:
+        return True
+    places = np.stack([np.ravel(a) for a in plan.arrays])
+    return np.unique(places, axis=1).shape == places.shape
 
 
 def _numbered(x: Any, plan: Plan) -> Any:

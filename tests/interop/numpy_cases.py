@@ -323,6 +323,11 @@ REFUSED = {
     "polynomial.polynomial.polygrid2d": lambda v: np.polynomial.polynomial.polygrid2d(v, v, np.eye(2)),
     "polynomial.polynomial.polyval2d": lambda v: np.polynomial.polynomial.polyval2d(v, v, np.eye(2)),
     **{
+        f"polynomial.polynomial.{name}": lambda v, name=name: getattr(np.polynomial.polynomial, name)((v, v), np.eye(2))
+        for name in ("polyvalnd",)
+        if hasattr(np.polynomial.polynomial, name)
+    },
+    **{
         f"lib.scimath.{name}": lambda v, name=name: getattr(np.emath, name)(v)
         for name in ("arccos", "arcsin", "arctanh", "log", "log10", "log2", "sqrt")
     },

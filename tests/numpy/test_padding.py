@@ -30,6 +30,7 @@ def _around(line, widths, axis, options):
     return gnp.concatenate([*ends, line[len(line) - widths[1] :] * 0 + 2])
 
 
+ENDS = ((0.5, -2.0), (3.0, 1.5))
 STATISTICS = ["maximum", "mean", "median", "minimum"]
 MODES = ["edge", *STATISTICS, "reflect", "symmetric", "wrap", "empty", "linear_ramp", "constant"]
 TABLES = {
@@ -52,9 +53,7 @@ TABLES = {
         call(lambda m, x, v: m.pad(x, 2, constant_values=v[:2]), X, V),
         call(lambda m, x, v: m.pad(x, 2, constant_values=v.reshape(2, 2)), X, V),
         call(  # jax.numpy has no traced ends
-            lambda m, x, v: m.pad(
-                x, 2, "linear_ramp", end_values=v.reshape(2, 2) if m is gnp else ((0.5, -2.0), (3.0, 1.5))
-            ),
+            lambda m, x, v: m.pad(x, 2, "linear_ramp", end_values=v.reshape(2, 2) if m is gnp else ENDS),
             X,
             V,
             grad=False,

@@ -135,8 +135,8 @@ def ravel_multi_index(
             x = x % n
         elif how == "clip":
             x = x.clip(0, n - 1)
-        else:
-            raise ArgumentError(f"ravel_multi_index knows the modes raise, wrap and clip, got {how!r}.")
+        elif how != "ignore":
+            raise ArgumentError(f"ravel_multi_index knows the modes raise, wrap, clip and ignore, got {how!r}.")
         total = x * stride if total is None else total + x * stride
     return total
 

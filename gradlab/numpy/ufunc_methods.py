@@ -134,12 +134,13 @@ class ufunc:
         empty = any(x.shape[i] == 0 for i in axes)
         if empty and self.identity is None and initial is None:
             raise ShapeError(f"{self.__name__}.reduce of no elements does not exist: {x.aval}. Give initial=.")
-        if empty:
-            kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
-            total = full(kept, self.identity if initial is None else initial, x.dtype)
-            return own(total if initial is None or self.identity is None else pair(initial, total), (a,))
+        kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes)
+        if empty and self.identity is None:
+            return full(kept, initial, x.dtype)
         if short is not None:
             total = short(x, axis=axes, keepdims=keepdims)
+        elif empty:
+            total = full(kept, self.identity, x.dtype)
         else:
             # Without the law of association the initial value comes in first.
             begun = initial if not self._associative else None
@@ -239,10 +240,12 @@ class ufunc:
         if (self.nin == 2) != (b is not None):
             raise ArgumentError(f"{self.__name__}.at needs {self.nin - 1} operands beside the array and the indices.")
         x = home(a, b, indices).operand(a, None)
-        if self._short.at is not None and x.dtype.kind in self._short.kinds:
-            # Of a product with a factor given twice only the loop below has a derivative.
-            if self._short.at != "multiply" or not is_inexact(x.dtype) or distinct(read(indices, x.aval)):
-                return getattr(x.at[indices], self._short.at)(b)
+        how = self._short.at if x.dtype.kind in self._short.kinds else None
+        # Of a product with several factors at one place only the loop below has a derivative.
+        if how == "multiply" and is_inexact(x.dtype) and not distinct(read(indices, x.aval)):
+            how = None
+        if how is not None:
+            return getattr(x.at[indices], how)(b)
         # One after the other, for a place may be named twice.
         flat = ops.reshape(x, (x.size,))
         numbers = ops.reshape(ops.iota(canonical_dtype(int), (x.size,), 0), x.shape)

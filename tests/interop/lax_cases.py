@@ -247,6 +247,11 @@ KEYS = {
 }
 
 CALLS = {
+    "while": case(lambda x: x * lax.while_loop(lambda c: c < 5, lambda c: c * 2, jnp.sum(lax.stop_gradient(x))), X),
+    "scan": case(lambda x: lax.scan(lambda c, r: (c * r + 1, jnp.sin(c)), x[0], x)[1], X),
+    "fori": case(lambda x: lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * x, x), X),
+    "cond": case(lambda x: lax.cond(x[0, 0] > 0, jnp.sin, jnp.cos, x), X),
+    "switch": case(lambda x, i: lax.switch(i, [jnp.sin, jnp.cos, jnp.exp], x), X, 1),
     "call": case(lambda x: jax.nn.logsumexp(x, 1) + jax.nn.softmax(x)[:, 0], X),
     "associative_scan": case(lambda x: lax.associative_scan(jnp.multiply, x), X),
     "jit": case(jax.jit(lambda x: jnp.sin(x) * jax.jit(jnp.cos)(x)), X),
@@ -259,11 +264,6 @@ CALLS = {
 # What the IR has no word for: one opaque equation, and JAX's own derivative.
 OPAQUE = {
     "reduce_precision": case(lambda x: lax.reduce_precision(x, 8, 10), X),
-    "while": case(lambda x: x * lax.while_loop(lambda c: c < 5, lambda c: c * 2, jnp.sum(lax.stop_gradient(x))), X),
-    "scan": case(lambda x: lax.scan(lambda c, r: (c * r + 1, jnp.sin(c)), x[0], x)[1], X),
-    "fori": case(lambda x: lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) * x, x), X),
-    "cond": case(lambda x: lax.cond(x[0, 0] > 0, jnp.sin, jnp.cos, x), X),
-    "switch": case(lambda x, i: lax.switch(i, [jnp.sin, jnp.cos, jnp.exp], x), X, 1),
     "linear_solve": case(lambda a, b: jnp.linalg.solve(a, b), SPD, S),
     "bitcast_convert_type": case(lambda x: x * (lax.bitcast_convert_type(x, np.int64) % 7), X),
     "erf_inv.half": case(lambda x: lax.reduce_precision(jnp.float32(x), 5, 10) * x, X),

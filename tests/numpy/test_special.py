@@ -150,9 +150,9 @@ def test_scipy_on_a_tracer_means_ours(name):
 @pytest.mark.parametrize(
     ("wrong", "kind", "remedy"),
     [
-        (scipy.special.itstruve0, ConversionError, r"scipy\.special\.itstruve0(.|\n)*nor gradlab\.numpy\.special has"),
-        (lambda x: np.spacing(x), ConversionError, r"numpy\.spacing(.|\n)*neither gradlab\.numpy"),
-        (lambda x: scipy.special.erf(x, out=np.zeros(())), ConversionError, r"scipy\.special\.erf\(out"),
+        (scipy.special.itstruve0, ConversionError, r"scipy\.special\.itstruve0(.|\n)*gradlab\.numpy\.special has no"),
+        (np.isnat, ConversionError, r"numpy\.isnat(.|\n)*gradlab\.numpy has no"),
+        (lambda x: scipy.special.erf(x, out=np.zeros(())), ConversionError, r"erf\(\.\.\., out=a\)"),
         (lambda x: S.polygamma(1.5, x), DTypeError, "integer order"),
         (lambda x: S.log_ndtr(x.astype("float16")), DTypeError, "float32 or float64"),
         (lambda x: S.gamma(x + 1j), DTypeError, "gamma needs a dtype that is floating"),

@@ -14,7 +14,7 @@ from gradlab.ir.errors import ArgumentError, ConcretizationError, ShapeError
 from .compare import Call, compare, stage
 
 X = np.array([[0.3, -1.2, 2.6], [1.1, 0.7, -0.4], [0.9, 1.6, 0.2]])
-V = np.array([0.5, -2.0, 3.0, 1.5, 0.7])
+V = np.array([0.5, -2.0, 3.0, 1.5, 0.8])
 I = np.array([[3, -1, 2], [0, 5, 4]])  # noqa: E741
 B = np.array([[True, False, True], [True, True, False]])
 PLACES = np.array([1, 0, 1])

@@ -255,9 +255,9 @@ def test_a_name_belongs_to_one_primitive():
 
 
 def test_a_primitive_with_programs_says_what_they_mean():
-    with pytest.raises(TypeError, match="needs `expand`"):
+    with pytest.raises(TypeError, match="`expand` or `bodies`"):
         Primitive("with_graphs", **SLOTS, graphs=("body",))  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="needs `expand`"):
+    with pytest.raises(TypeError, match="`expand` or `bodies`"):
         Primitive("with_expand", **SLOTS, expand=lambda *xs: xs)  # type: ignore[arg-type]
     assert not {"with_graphs", "with_expand"} & REGISTRY.keys()
 

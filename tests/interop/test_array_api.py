@@ -48,7 +48,17 @@ def test_every_name_is_there():
 def test_strict():
     ours = {n for n in vars(array_api) if not n.startswith("_")}
     known = set(names(strict)) | {"linalg", "fft", "special"}
-    machinery = {"ArgumentError", "ConversionError", "Any", "Tracer", "annotations", "install", "is_jax_tracer", "jax", "sys"}
+    machinery = {
+        "ArgumentError",
+        "ConversionError",
+        "Any",
+        "Tracer",
+        "annotations",
+        "install",
+        "is_jax_tracer",
+        "jax",
+        "sys",
+    }
     assert ours - known <= machinery
 
 

@@ -57,7 +57,7 @@ def functions(space: ModuleType) -> Iterator[str]:
     for name in sorted(dir(space)):
         found = getattr(space, name)
         if (
-            name != "install"
+            name not in ("install", "is_jax_tracer")
             and not name.startswith("_")
             and callable(found)
             and not isinstance(found, type | ModuleType)

@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from ..ir.errors import ArgumentError, ShapeError
-from ..numpy import choose, elementwise, formulas, reductions
+from ..numpy import elementwise, formulas, reductions
+from ..numpy.choose import clip, where
 from ..numpy.einsum import einsum
 from ..numpy.promote import aval, broadcast_shapes, lift, result_dtype, stretch
 from ..numpy.special import softmax
@@ -63,7 +64,7 @@ def truncated_normal(key: Any, lower: Any, upper: Any, shape: Any = None, dtype:
     x = sqrt2 * special.erf_inv(uniform(key, shape, dtype, a, b))
     # Rounding must not put the sample on a bound or beyond it.
     inner = elementwise.nextafter(stop_gradient(low), math.inf), elementwise.nextafter(stop_gradient(high), -math.inf)
-    return choose.clip(x, *inner)
+    return clip(x, *inner)
 
 
 @public
@@ -77,7 +78,7 @@ def triangular(key: Any, left: Any, mode: Any, right: Any, shape: Any = None, dt
     # Where the mode is a bound, the root of the branch that is not taken is 0: its derivative must not be infinite.
     rising = low + root(u * (high - low) * (top - low))
     falling = high - root((1 - u) * (high - low) * (high - top))
-    return choose.where(u < (top - low) / (high - low), rising, falling)
+    return where(u < (top - low) / (high - low), rising, falling)
 
 
 # -- the gamma family
@@ -226,7 +227,7 @@ def wald(key: Any, mean: Any, shape: Any = None, dtype: Any = None) -> Any:
     v, z = normal_(for_normal, shape, dtype), _uniform(for_branch, shape, dtype)
     y, square = v * v, mean * mean
     x = mean + square * y / 2 - mean / 2 * arith.sqrt(4 * mean * y + square * (y * y))
-    return choose.where(z <= mean / (mean + x), x, square / x)
+    return where(z <= mean / (mean + x), x, square / x)
 
 
 @public

@@ -215,9 +215,15 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 @public("geomspace")
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
-    """`jax.numpy.geomspace` of real bounds of one sign, on tracers too."""
-    start, stop = (lift(x) for x in (start, stop))
-    out = start * (stop / start) ** linspace(0.0, 1.0, num, endpoint, axis=axis)
+    """`jax.numpy.geomspace`, on tracers too, of real bounds of one sign or of complex ones."""
+    start, stop = promote(start, stop, inexact=True)
+    at = home(start, stop)
+    start, stop = (retype(at.operand(x, None), x.dtype) for x in (start, stop))
+    axis = ax.one(axis, start.ndim + 1)
+    powers = linspace(0.0, 1.0, num, endpoint, dtype=start.real.dtype)
+    powers = shape_ops.reshape(powers, tuple(num if i == axis else 1 for i in range(start.ndim + 1)))
+    low, ratio = (shape_ops.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:])) for x in (start, stop / start))
+    out = low * ratio**powers
     return out if dtype is None else retype(out, canonical_dtype(dtype))
 
 

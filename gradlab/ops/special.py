@@ -9,11 +9,13 @@ import numpy as np
 
 from ..ir.primitive import Refused
 from ..trace.builder import bind1
-from .arith import abs, add, div, exp, log, mul, neg, reciprocal, sign, square, sub
-from .compare import gt, select
-from .families import elementwise
+from .arith import abs, add, div, exp, log, log1p, maximum, mul, neg, reciprocal, sign, sqrt, square, sub
+from .compare import eq, gt, lt, select
+from .convert import stop_gradient
+from .families import elementwise, reduce_sum_p, with_axis
 from .guarded import xlog1py, xlogy
-from .operands import fill
+from .operands import fill, zeros_like
+from .shape import iota
 
 
 def no_partial(name: str, operand: str) -> Refused:
@@ -178,9 +180,13 @@ def betaln(a: Any, b: Any) -> Any:
     return bind1(betaln_p, a, b)
 
 
+def _log_beta(a, b):
+    # JAX's betaln may have seven digits only where a and b are near 10.
+    return sub(add(lgamma(a), lgamma(b)), lgamma(add(a, b)))
+
+
 def _beta_density(out, a, b, x):
-    log_beta = sub(add(lgamma(a), lgamma(b)), lgamma(add(a, b)))
-    return exp(sub(add(xlogy(sub(a, 1.0), x), xlog1py(sub(b, 1.0), neg(x))), log_beta))
+    return exp(sub(add(xlogy(sub(a, 1.0), x), xlog1py(sub(b, 1.0), neg(x))), _log_beta(a, b)))
 
 
 betaln_p = elementwise(
@@ -196,12 +202,53 @@ betaln_p = elementwise(
 )
 
 
+_NODES = 64
+
+
+def _parameter_slopes(a, b, x):
+    """∂P/∂a and ∂P/∂b: the integral from 0 to x of the density times the slopes of its logarithm.
+
+    With t = x e⁻ˢ it is one over s > 0, on which the double exponential rule is exact to rounding with 64 nodes, for
+    parameters from 1e-3 to 1e5. Above the mean it is that of the mirror image, which has no cancellation there.
+    **Source:** Takahasi & Mori, *Double exponential formulas for numerical integration* (1974).
+    """
+    below = lt(mul(x, add(a, b)), a)
+    p, q = select(below, a, b), select(below, b, a)
+    y = select(below, x, sub(1.0, x))
+    at_end = eq(y, 0.0)
+    y = select(at_end, fill(0.5, y.aval), y)
+    # 1/scale is how fast the integrand falls at s = 0, or how wide it is there; its tail, e⁻ᵖˢ, may be far longer.
+    width = div(sqrt(mul(q, y)), sub(1.0, y))
+    scale = reciprocal(add(maximum(sub(p, div(mul(sub(q, 1.0), y), sub(1.0, y))), 0.0), width))
+    first, last = -3.7, maximum(log(div(40.0, mul(p, scale))), 4.3)
+    step = mul(sub(last, first), 1 / (_NODES - 1))
+
+    def lines(z):
+        return with_axis(z, None, z.ndim, _NODES)
+
+    shape = (*x.shape, _NODES)
+    v = add(mul(lines(step), iota(x.dtype, shape, x.ndim)), first)
+    s = stop_gradient(mul(lines(scale), exp(sub(v, exp(neg(v))))))
+    weight = stop_gradient(mul(mul(lines(step), s), add(exp(neg(v)), 1.0)))
+    log_t = sub(lines(log(y)), s)
+    log_rest = log1p(neg(exp(log_t)))
+    exponent = add(mul(lines(p), log_t), mul(lines(sub(q, 1.0)), log_rest))
+    mass = mul(weight, exp(sub(exponent, lines(_log_beta(p, q)))))
+    both = digamma(add(p, q))
+    slopes = [
+        bind1(reduce_sum_p, mul(mass, add(part, lines(sub(both, digamma(z))))), axes=(x.ndim,))
+        for part, z in ((log_t, p), (log_rest, q))
+    ]
+    slopes = [select(at_end, zeros_like(x), slope) for slope in slopes]
+    return tuple(select(below, mine, neg(other)) for mine, other in (slopes, slopes[::-1]))
+
+
 regularized_incomplete_beta_p = elementwise(
     "regularized_incomplete_beta",
     emit="lax.betainc({}, {}, {})",
     partials=(
-        no_partial("regularized_incomplete_beta", "parameter a"),
-        no_partial("regularized_incomplete_beta", "parameter b"),
+        lambda out, a, b, x: _parameter_slopes(a, b, x)[0],
+        lambda out, a, b, x: _parameter_slopes(a, b, x)[1],
         _beta_density,
     ),
     kinds="f",

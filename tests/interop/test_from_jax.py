@@ -153,11 +153,11 @@ def test_batched():
 
 
 TWICE = ("custom_jvp_call", "custom_vjp_call", "remat", "call", "associative_scan")
-TWICE_OPAQUE = ("scan", "fori", "cond", "linear_solve", "reduce_precision")
+TWICE += ("scan", "fori", "cond", "linear_solve", "reduce_precision")
 
 
 def test_second_order():
-    cases = {**{n: CALLS[n] for n in TWICE}, **{n: OPAQUE[n] for n in TWICE_OPAQUE}}
+    cases = {n: (CALLS | OPAQUE)[n] for n in TWICE}
     rng = np.random.default_rng(1)
     moving = {n: tuple(map(jnp.asarray, c.args)) for n, c in cases.items()}
     direction = jax.tree.map(lambda x: jnp.asarray(rng.standard_normal(x.shape)), moving)

@@ -58,6 +58,9 @@ CASES = {
         active=(False, False, True),
         **LARGE | {"batch": [(0, None, 1)]},
     ),
+    "regularized_incomplete_beta.parameters": case(
+        s.regularized_incomplete_beta, A, B, INSIDE, reference=lax.betainc, elementwise=False, batch=False, **SINGLE
+    ),
     "betaln": case(s.betaln, A, B, reference=special.betaln),
     "bessel_i0e": case(s.bessel_i0e, X, reference=lax.bessel_i0e),
     "bessel_i1e": case(s.bessel_i1e, X, reference=lax.bessel_i1e),
@@ -76,7 +79,6 @@ REFUSED = {
     "zeta": (s.zeta, 2, 0),
     "igamma_grad_a": (s.igamma_grad_a, 2, 0),
     "random_gamma_grad": (s.random_gamma_grad, 2, 0),
-    "regularized_incomplete_beta": (s.regularized_incomplete_beta, 3, 1),
 }
 
 
@@ -91,3 +93,26 @@ def test_what_has_no_derivative_says_so_and_what_to_do(name):
 def test_i1e_has_slope_one_half_at_zero():
     assert derivative(s.bessel_i1e, (0.0,)) == derivative(s.bessel_i1, (0.0,)) == [0.5]
     assert derivative(s.bessel_i1e, (np.float32(1e-30),))[0] == jnp.float32(0.5)
+
+
+# By mpmath, 40 digits: the parameters, x, and the derivatives in a and in b.
+BETAINC = [
+    (30.0, 50.0, 0.4, -0.05051265428408331, 0.0318758582335134),
+    (300.0, 500.0, 0.3, -6.984178896492925e-07, 3.546417090246209e-07),
+    (0.01, 3.0, 0.2, -0.4931145372516753, 0.002233338596573355),
+    (0.01, 0.02, 0.9, -21.28184341732838, 11.333866947029419),
+    (5.0, 0.001, 0.99, -0.00021094047197789992, 2.556324368731799),
+    (1000.0, 2.0, 0.999, -0.00036806336551001344, 0.2761675051482458),
+    (1e4, 1e4, 0.501, -0.0027076864549408, 0.002713107207041238),
+    (0.001, 1000.0, 1e-5, -4.023756886971625, 9.86566263369962e-07),
+    (3.0, 1.0, 0.0001, -9.210340371976185e-12, 1.833258330333167e-12),
+    (2.0, 3.0, 0.0, 0.0, 0.0),
+    (2.0, 3.0, 1.0, 0.0, 0.0),
+]
+
+
+def test_incomplete_beta_in_its_parameters():
+    a, b, x, by_a, by_b = np.array(BETAINC).T
+    found = derivative(s.regularized_incomplete_beta, (a, b, x))
+    np.testing.assert_allclose(found[0], by_a, rtol=1e-10)
+    np.testing.assert_allclose(found[1], by_b, rtol=1e-10)

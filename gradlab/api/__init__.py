@@ -1,11 +1,13 @@
 """The public transformations: differentiate, vectorise, compile, look."""
 
+from ..control.reroll import rerolling as rerolling
 from .associative import associative_scan as associative_scan
 from .branches import cond as cond
 from .branches import switch as switch
 from .calling import cache_clear as cache_clear
 from .calling import cache_info as cache_info
-from .custom import checkpoint as checkpoint
+from .checkpoints import checkpoint as checkpoint
+from .checkpoints import checkpoint_name as checkpoint_name
 from .custom import custom_jvp as custom_jvp
 from .custom import custom_vjp as custom_vjp
 from .custom import stop_gradient as stop_gradient
@@ -15,6 +17,8 @@ from .derivatives import linear_transpose as linear_transpose
 from .derivatives import linearize as linearize
 from .derivatives import value_and_grad as value_and_grad
 from .derivatives import vjp as vjp
+from .implicit import custom_linear_solve as custom_linear_solve
+from .implicit import custom_root as custom_root
 from .jacobians import hessian as hessian
 from .jacobians import hvp as hvp
 from .jacobians import jacfwd as jacfwd
@@ -22,7 +26,6 @@ from .jacobians import jacobian as jacobian
 from .jacobians import jacrev as jacrev
 from .jacobians import value_and_jacobian as value_and_jacobian
 from .jitting import jit as jit
-from .looking import source as source
 from .looking import stage as stage
 from .loops import fori_loop as fori_loop
 from .loops import map as map

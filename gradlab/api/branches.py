@@ -10,14 +10,13 @@ import numpy as np
 
 from ..control.cond import cond_call
 from ..ir.errors import ArgumentError, ShapeError
-from ..ir.graph import Graph, Lit, Var
+from ..ir.graph import Lit
 from ..ops.compare import ne
 from ..ops.convert import convert
 from ..ops.operands import zeros_like
-from ..passes.pipeline import tidy
 from ..trace.avals import aval_of
 from .arguments import name_of, require_function, tree_flatten, tree_unflatten
-from .staging import Staged, is_traced, operand_of, require_same
+from .staging import Staged, is_traced, operand_of, require_same, sharing
 
 
 def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
@@ -73,22 +72,6 @@ def _branched(which: Any, functions: Sequence[Callable], operands: tuple) -> Any
     for f, one in zip(functions[1:], others, strict=True):
         what, of = f"the result of {name_of(f)}", f"the result of {name_of(functions[0])}"
         require_same(what, of, first.tree, first.avals, one.tree, one.avals)
-    # The branches share one list of operands: the arguments, then what each of them captured.
-    captured: dict[int, Any] = {id(x): x for one in staged for x in one.captured}
-    number = {key: k for k, key in enumerate(captured)}
-    graphs = []
-    for one in staged:
-        own = one.graph.inputs
-        places = [number[id(x)] for x in one.captured]
-        graphs.append(_wide(one.graph, len(leaves), places, [aval_of(x) for x in captured.values()], own))
-    xs = [operand_of(x) for x in leaves]
-    outs = cond_call(which, graphs, [*xs, *captured.values()])
+    graphs, captured = sharing(staged)
+    outs = cond_call(which, graphs, [*(operand_of(x) for x in leaves), *captured])
     return tree_unflatten(first.tree, outs)
-
-
-def _wide(graph: Graph, n: int, places: Sequence[int], avals: Sequence[Any], own: Sequence[Any]) -> Graph:
-    """The branch with all captured values among its inputs, its own ones at `places`."""
-    captured = [Var(aval) for aval in avals]
-    for k, place in enumerate(places):
-        captured[place] = own[n + k]
-    return tidy(Graph((*own[:n], *captured), graph.eqns, graph.outputs))

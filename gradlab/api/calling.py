@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
+from ..control.reroll import ROLLING, rolled
 from ..ir.errors import ConversionError, DTypeError, GradlabError, HandedTracerError
 from ..ir.graph import Aval, Graph, Lit, scalar_key
 from ..ir.where import INTERNAL
@@ -129,8 +130,8 @@ class Reading:
         return [next(got) if slot is None else slot[0] for slot in self.slots]
 
     def graph(self) -> Graph:
-        """The closed graph: (inputs*, captured*) -> (outs*)."""
-        return self.builder.graph(self.outs, names=self.names())
+        """The closed graph: (inputs*, captured*) -> (outs*), its long repetitions rolled into loops."""
+        return rolled(self.builder.graph(self.outs, names=self.names()))
 
     def inputs(self) -> list[Any]:
         """What the closed graph is of: the values given, then those captured."""
@@ -149,7 +150,7 @@ class Reading:
         """
         builder = self.builder
         scalars = [Lit(value, builder.aval(id).reshaped(())) for id, value in builder.scalars]
-        graph = builder.graph(self.outs, frozenset(range(len(scalars))), self.names())
+        graph = rolled(builder.graph(self.outs, frozenset(range(len(scalars))), self.names()))
         inputs = [*self.inputs(), *scalars]
         builder.close()
         return graph, inputs
@@ -163,7 +164,7 @@ class Reading:
         elif FRESH.on:
             program = make(self.graph())
         else:
-            key = (spec, tuple(builder.rows), tuple([out.id for out in self.outs]))
+            key = (spec, ROLLING.on, tuple(builder.rows), tuple([out.id for out in self.outs]))
             entry = EXECUTABLES.get(key)
             if entry is None:
                 entry = EXECUTABLES.put(key, _Entry(builder))
@@ -178,7 +179,7 @@ class Reading:
         graph = self.graph()
         if FRESH.on:
             return make(graph)
-        lines = tuple([None if where is None else (id(where[0]), where[1]) for where in self.builder.wheres])
+        lines = tuple([None if where is None else (id(where[0]), *where[1:]) for where in self.builder.wheres])
         key = (spec, graph, lines)
         found = TRANSFORMED.get(key)
         return TRANSFORMED.put(key, make(graph)) if found is None else found
@@ -205,7 +206,7 @@ class _Entry:
                 varying = tuple(sorted({*varying, *changed}))
                 made = None
         if made is None:
-            made = make(reading.builder.graph(reading.outs, frozenset(varying), reading.names()))
+            made = make(rolled(reading.builder.graph(reading.outs, frozenset(varying), reading.names())))
             self.latest = made, varying
         return made, varying
 

@@ -1,16 +1,15 @@
-"""`custom_jvp`, `custom_vjp`, `checkpoint`, `stop_gradient`: what the user says about a function's derivative."""
+"""`custom_jvp`, `custom_vjp`, `stop_gradient`: what the user says about a function's derivative."""
 
 from __future__ import annotations
 
 import inspect
 import threading
 from collections.abc import Callable, Sequence
-from functools import update_wrapper, wraps
+from functools import update_wrapper
 from typing import Any
 
 import jax
 
-from ..control.call import checkpoint_call
 from ..control.custom import DEEP, SELF, Rules, custom_call
 from ..ir.errors import ArgumentError, DTypeError, ShapeError, StructureError
 from ..ir.graph import Aval, Graph, Var
@@ -20,7 +19,6 @@ from ..trace.builder import AMBIENT, innermost
 from ..trace.tracer import Tracer
 from .arguments import name_of, require_function, tree_flatten, tree_structure, tree_unflatten
 from .calling import Reading
-from .jitting import read_arrays
 from .results import Results
 
 
@@ -30,43 +28,6 @@ def stop_gradient(x: Any) -> Any:
     if innermost(leaves) is None:
         return jax.lax.stop_gradient(x)
     return tree_unflatten(tree, [stop_gradient_op(leaf) if type(leaf) is Tracer else leaf for leaf in leaves])
-
-
-def checkpoint(fun: Callable, *, prevent_cse: bool = True, static_argnums: int | Sequence[int] = ()) -> Callable:
-    """`fun`, whose intermediate values are not kept for the reverse pass but computed again there.
-
-    **Arguments:** `prevent_cse`: keep XLA from undoing it where JAX differentiates it; in gradlab's own derivatives XLA
-    is always kept from it. `static_argnums`: arguments passed on as they are.
-    **Returns:** a function of the same arguments, equal to `fun`.
-    **Raises:** `StructureError` if `fun` returns something that is no array.
-    """
-    require_function(fun, "checkpoint")
-    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    native = jax.checkpoint(fun, prevent_cse=prevent_cse, static_argnums=static)
-
-    @wraps(fun)
-    def checkpointed(*args, **kwargs):
-        if innermost(tree_flatten((args, kwargs))[0]) is None:
-            try:
-                return native(*args, **kwargs)
-            except TypeError:
-                # JAX cannot return what `fun` made of an open trace's values; any other TypeError comes again below.
-                if not AMBIENT.stack:
-                    raise
-        held = {i % len(args): args[i] for i in static}
-        shown = tuple(None if i in held else a for i, a in enumerate(args))
-
-        def call(*args, **kwargs):
-            return fun(*(held.get(i, a) for i, a in enumerate(args)), **kwargs)
-
-        # Python scalars, strings and static arguments stay what they are; arrays and tracers become operands.
-        reading, tree = read_arrays(
-            update_wrapper(call, fun), shown, kwargs, lambda leaf: isinstance(leaf, jax.Array | Tracer), True
-        )
-        graph, inputs = reading.end_as_body()
-        return tree_unflatten(tree, checkpoint_call(graph, inputs, False if prevent_cse else None))
-
-    return checkpointed
 
 
 class _Staging(threading.local):

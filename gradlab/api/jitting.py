@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..control.reroll import ROLLING, rerolling
 from ..lower.compile import Executable
 from ..passes.pipeline import tidy
 from ..trace.avals import is_jax_tracer
@@ -27,11 +28,12 @@ class _ClosesOverTracer(Exception):
     """Raised under jax.jit by a function whose closure belongs to a gradlab trace, which jax.jit cannot return to."""
 
 
-def jit(fun: Callable, **options: Any) -> Callable:
+def jit(fun: Callable, *, reroll: bool = True, **options: Any) -> Callable:
     """A compiled `fun`: read once per signature of its arguments, then called at JAX's own speed.
 
     **Arguments:** `fun`: any function gradlab can trace, derivatives included. `options`: those of `jax.jit`
     (`static_argnums`, `static_argnames`, `donate_argnums`, `donate_argnames`, `device`, `in_shardings`, ...).
+    `reroll`: whether long repetitions that Python loops leave become scans (see `rerolling`).
     **Returns:** a function of the same arguments, with the `.lower`, `.trace`, `.eval_shape` and `.clear_cache` of
     `jax.jit`. Inside a gradlab trace it is read like any other function, without values.
     **Raises:** `ConcretizationError` where `fun` needs the value of an argument that is not static.
@@ -40,6 +42,10 @@ def jit(fun: Callable, **options: Any) -> Callable:
 
     @wraps(fun)
     def read(*args, **kwargs):
+        with rerolling(ROLLING.on and reroll):
+            return read_now(*args, **kwargs)
+
+    def read_now(*args, **kwargs):
         inside = innermost(tree_flatten((args, kwargs))[0]) is not None
         for dialect in DIALECTS:
             if not inside and dialect.knows(fun):

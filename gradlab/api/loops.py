@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..control.scan import Loop, scan_call
+from ..control.segments import segment_lengths, segmented_call
 from ..control.while_loop import While, while_call
 from ..ir.errors import ArgumentError, ShapeError, StructureError
 from ..ir.graph import Aval
@@ -19,17 +22,30 @@ from .staging import Staged, converted, is_traced, operand_of, reordered, requir
 
 
 def scan(
-    f: Callable, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, unroll: int | bool = 1
+    f: Callable,
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    *,
+    checkpoint: int | str | None = None,
 ) -> tuple[Any, Any]:
     """The loop `for x in xs: carry, y = f(carry, x)`, as one equation.
 
     **Arguments:** `init`: the first carry, any pytree. `xs`: a pytree of arrays whose first axis is gone through, or
     None with `length` given. `reverse`: from the last to the first. `unroll`: how many turns XLA sees at once.
+    `checkpoint`: in how many segments the loop is gone through. Of n turns in k segments the reverse pass finds k
+    carries, and holds the values of n/k turns at a time; for that each turn is computed once more (forwards twice in
+    all). "auto" is k = √n, so the memory of both is O(√n).
     **Returns:** the last carry, and the ys of all turns stacked along a first axis.
     **Raises:** `StructureError`, `ShapeError` if f returns no pair, or a carry of another structure or type.
     """
     require_function(f, "scan")
+    _require_segments(checkpoint)
     if not is_traced((init, xs)):
+        if checkpoint is not None:
+            return _native_segments(f, init, xs, length, reverse, unroll, checkpoint)
         return jax.lax.scan(f, init, xs, length=length, reverse=reverse, unroll=unroll)
     carry, carry_tree = tree_flatten(init)
     rows, rows_tree = tree_flatten(xs)
@@ -55,8 +71,50 @@ def scan(
     loop = Loop(0, 0, length, reverse, int(unroll) if unroll is not True else max(length, 1))
     body = tidy(reordered(staged.graph, n + len(rows)))
     starts = [converted(operand_of(x), aval) for x, aval in zip(carry, avals, strict=True)]
-    outs = scan_call(body, loop, staged.captured, starts, [operand_of(x) for x in rows])
+    operands = (staged.captured, starts, [operand_of(x) for x in rows])
+    if checkpoint is None:
+        outs = scan_call(body, loop, *operands)
+    else:
+        outs = segmented_call(body, loop, *operands, _segments(length, checkpoint))
     return tree_unflatten(carry_tree, outs[:n]), tree_unflatten(ys_tree, outs[n:])
+
+
+def _require_segments(checkpoint: Any) -> None:
+    if checkpoint is None or checkpoint == "auto":
+        return
+    if isinstance(checkpoint, bool) or not isinstance(checkpoint, int | np.integer) or checkpoint < 1:
+        raise ArgumentError(
+            f'scan needs checkpoint="auto" or a number of segments, at least 1, got {checkpoint!r}. '
+            "Leave it out to keep what is cheapest of every turn."
+        )
+
+
+def _segments(length: int, checkpoint: int | str) -> int:
+    return round(math.sqrt(length)) if isinstance(checkpoint, str) else int(checkpoint)
+
+
+def _native_segments(
+    f: Callable, init: Any, xs: Any, length: int | None, reverse: bool, unroll: int | bool, checkpoint: int | str
+) -> tuple[Any, Any]:
+    """The same in JAX's own words, for JAX to differentiate."""
+    leaves = jax.tree.leaves(xs)
+    length = _length([aval_of(x) for x in leaves], length)
+    many, turns, left = segment_lengths(length, _segments(length, checkpoint))
+    whole = many * turns
+    cut = left if reverse else whole
+
+    def segment(carry: Any, rows: Any, turns: int = turns) -> Any:
+        return jax.lax.scan(f, carry, rows, length=turns, reverse=reverse, unroll=unroll)
+
+    first = jax.tree.map(lambda x: (x[cut:] if reverse else x[:cut]).reshape(many, turns, *x.shape[1:]), xs)
+    inner = jax.checkpoint(segment, prevent_cse=False)
+    carry, ys = jax.lax.scan(inner, init, first, length=many, reverse=reverse)
+    ys = jax.tree.map(lambda y: y.reshape(whole, *y.shape[2:]), ys)
+    if left:
+        rest = jax.tree.map(lambda x: x[:cut] if reverse else x[cut:], xs)
+        carry, more = jax.checkpoint(lambda c, rows: segment(c, rows, left))(carry, rest)
+        ys = jax.tree.map(lambda a, b: jnp.concatenate((b, a) if reverse else (a, b)), ys, more)
+    return carry, ys
 
 
 def _met(carry: Aval, end: Aval) -> Aval:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..ir.errors import ShapeError, StructureError
-from ..ir.graph import Aval, Graph, Lit
+from ..ir.graph import Aval, Graph, Lit, Var
 from ..ops.convert import convert
+from ..passes.pipeline import tidy
 from ..trace.avals import aval_of
 from ..trace.builder import AMBIENT, innermost
 from ..trace.tracer import Tracer
@@ -55,6 +56,23 @@ def converted(x: Any, aval: Aval) -> Any:
 def reordered(graph: Graph, n: int) -> Graph:
     """The program with its inputs after the first `n`, the captured ones, put in front of those."""
     return Graph((*graph.inputs[n:], *graph.inputs[:n]), graph.eqns, graph.outputs)
+
+
+def sharing(staged: Sequence[Staged]) -> tuple[list[Graph], list[Any]]:
+    """The programs (x*, captured*) -> (y*) of functions that share one list of captured operands, and that list."""
+    captured = {_identity(x): x for one in staged for x in one.captured}
+    graphs = []
+    for one in staged:
+        n = len(one.graph.inputs) - len(one.captured)
+        own = dict(zip(map(_identity, one.captured), one.graph.inputs[n:], strict=True))
+        rest = [own[key] if key in own else Var(aval_of(x)) for key, x in captured.items()]
+        graphs.append(tidy(Graph((*one.graph.inputs[:n], *rest), one.graph.eqns, one.graph.outputs)))
+    return graphs, list(captured.values())
+
+
+def _identity(x: Any) -> Any:
+    """By what a captured value is known: a tracer by its number, for each trace captures an object of its own."""
+    return (id(x.builder), x.id) if type(x) is Tracer else id(x)
 
 
 def require_same(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..ir.errors import MissingRuleError
 from ..ir.graph import Aval, Eqn, Graph, Var
 from ..ir.primitive import Primitive
 from ..ops.operands import zeros_like
@@ -52,7 +53,13 @@ def transpose_late(
     inputs = [Var(x.aval) for x in xs]
     outputs = [Var(aval) for aval in prim.infer(*(x.aval for x in xs), **params)]
     assert prim.split is not None
-    early, late = prim.split(Eqn(prim, tuple(inputs), tuple(outputs), params), list(active))
+    whole = Eqn(prim, tuple(inputs), tuple(outputs), params)
+    early, late = prim.split(whole, list(active))
+    if late[0] is whole:
+        raise MissingRuleError(
+            f"a {prim.name} that ends when its values say so, which depend on the argument, is not linear in it. "
+            "Transpose its derivative (linearize, vjp)."
+        )
     given = dict(zip(inputs, xs, strict=True))
     known = [v for v, on in zip(inputs, active, strict=True) if not on]
     made = [v for e in early for v in e.outputs]

@@ -14,11 +14,9 @@ from ..ir.errors import ShapeError
 from ..ir.graph import Atom, Aval, Eqn, Graph, Var
 from ..ir.primitive import Body, Primitive
 from ..lower.emit import packed
-from ..ops.families import add_p, batch_size, reshape_p, with_axis
+from ..ops.families import add_p, batch_size, with_axis
 from ..ops.operands import zeros_like
-from ..ops.shape import slice_p
 from ..passes.pipeline import tidy
-from ..passes.simplify import Made, made_by, rule, with_inputs
 from ..trace.builder import bind
 from ..transforms.batch import batch_graph
 from ..transforms.jvp import jvp_graph
@@ -304,24 +302,3 @@ scan_p = Primitive(
     bodies=_bodies,
     targets=_targets,
 )
-
-
-@rule(slice_p)
-def _last(eqn: Eqn, made: Made):
-    """The last of the stacked values of a carry is the carry that comes out: nothing is stacked for it."""
-    (x,) = eqn.inputs
-    loop_eqn = made_by(x, scan_p, made)
-    if loop_eqn is None:
-        return None
-    body, loop = loop_eqn.params["body"], loop_eqn.params["loop"]
-    at = 0 if loop.reverse else loop.length - 1
-    start, limit = eqn.params["start"], eqn.params["limit"]
-    whole = tuple(start[1:]) == (0,) * (x.ndim - 1) and tuple(limit[1:]) == x.shape[1:]
-    if (start[0], limit[0]) != (at, at + 1) or not whole or set(eqn.params["strides"]) != {1}:
-        return None
-    number = next((k for k, v in enumerate(loop_eqn.outputs) if v is x), 0)
-    ends = body.outputs[: loop.n_carry]
-    carry = next((k for k, a in enumerate(ends) if a is body.outputs[number]), None)
-    if number < loop.n_carry or carry is None:
-        return None
-    return with_inputs(eqn, reshape_p, loop_eqn.outputs[carry], shape=eqn.outputs[0].shape)

@@ -78,8 +78,16 @@ class IndexingError(GradlabError, IndexError):
     """An index that does not fit the array it indexes."""
 
 
+class MissingExtraError(GradlabError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
 class MissingRuleError(GradlabError, NotImplementedError):
     """A primitive refuses the transformation asked of it; the message is its reason."""
+
+
+class DerivativeError(GradlabError, AssertionError):
+    """A derivative was checked and is not the function's; the message says where the two first part."""
 
 
 class InvalidGraphError(GradlabError, AssertionError):

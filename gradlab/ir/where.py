@@ -30,16 +30,36 @@ INTERNAL = _Internal()
 
 
 class Where(NamedTuple):
-    """A place in the user's code: `line` is the text, `str()` is `file:line: text`."""
+    """A place in the user's code: `line` is the text, `str()` is `file:line: text`.
+
+    **Attributes:** `suffix`: what follows the name of the user's variable for the value made here: nothing for the
+    variable itself, `_dot` for its tangent, `_bar` for its cotangent; None for a value that has no such name. `stem`:
+    the name itself, for a value that the code there assigns to no variable.
+    """
 
     code: CodeType
     lasti: int
-    is_derived: bool = False
+    suffix: str | None = ""
+    stem: str | None = None
 
     @property
     def derived(self) -> Where:
         """The same place, for an equation of a derivative: it has the user's line, but not the user's variable."""
-        return self if self.is_derived else Where(self.code, self.lasti, True)
+        return self if self.suffix is None else Where(self.code, self.lasti, None)
+
+    def cotangent_of(self, tangent: str) -> Where:
+        """The same place, for the cotangent that belongs to the tangent of that name."""
+        return Where(self.code, self.lasti, "_bar", tangent.removesuffix("_dot"))
+
+    @property
+    def tangent(self) -> Where:
+        """The same place, for the tangent of what is made there."""
+        return self if self.suffix is None else self._replace(suffix=tangent_name(self.suffix))
+
+    @property
+    def cotangent(self) -> Where:
+        """The same place, for the cotangent of what is made there, of which the tangent is known."""
+        return self if self.suffix is None else self._replace(suffix=f"{self.suffix.removesuffix('_dot')}_bar")
 
     @property
     def lineno(self) -> int:
@@ -56,12 +76,20 @@ class Where(NamedTuple):
     @property
     def assigned(self) -> str | None:
         """The local variable this instruction's result is stored in, where that is the next thing the code does."""
-        return None if self.is_derived else _assigned_names(self.code).get(self.lasti)
+        if self.suffix is None:
+            return None
+        stem = self.stem or _assigned_names(self.code).get(self.lasti)
+        return None if stem is None else f"{stem}{self.suffix}"
 
     def __str__(self) -> str:
         text = self.text
         place = f"{self.code.co_filename}:{self.lineno} in {self.code.co_name}"
         return f"{place}: {text}" if text else place
+
+
+def tangent_name(name: str) -> str:
+    """`x_dot`, the tangent of `x`."""
+    return f"{name}_dot"
 
 
 _assigned: dict[int, tuple[CodeType, dict[int, str]]] = {}

@@ -10,7 +10,7 @@ import builtins
 import keyword
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var, chained, is_inexact
@@ -18,6 +18,7 @@ from ..ir.primitive import Body, Text
 from ..ops.families import broadcast_p
 from ..ops.operands import dtype_text
 from ..trace.avals import canonical_dtype
+from .layout import laid_out
 
 MODULES = {
     "jax": "import jax",
@@ -29,6 +30,9 @@ LONG = 40  # equations beyond which a program is written in parts, in the words 
 PART = 40  # equations a part
 _EMPTY = Graph((), (), ())
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}\Z")
+
+
+Remark = Callable[[Eqn], str | None]
 
 
 def is_identifier(name: str) -> bool:
@@ -70,12 +74,15 @@ def emit(graph: Graph, name: str = "f") -> str:
     return emit_with_natives(graph, name)[0]
 
 
-def emit_with_natives(graph: Graph, name: str = "f") -> tuple[str, dict[str, Eqn]]:
-    """`emit`, and the names in the text that stand for equations with a derivative of their own."""
+def emit_with_natives(graph: Graph, name: str = "f", remark: Remark | None = None) -> tuple[str, dict[str, Eqn]]:
+    """`emit`, and the names in the text that stand for equations with a derivative of their own.
+
+    **Arguments:** `remark(eqn)`: a comment to stand before the equation, or None.
+    """
     if len(graph.eqns) <= LONG:
-        writer = _Writer(name, _implicit_broadcasts(graph))
+        writer = _Writer(name, _implicit_broadcasts(graph), remark=remark)
         return writer.function(graph), writer.natives
-    writer = _Writer(name, {}, calls=True)
+    writer = _Writer(name, {}, calls=True, remark=remark)
     return writer.parts(graph), writer.natives
 
 
@@ -83,10 +90,12 @@ class _Writer:
     """Writes functions that share one set of names.
 
     **Attributes:** `local`: the name of each variable; `implicit`: broadcasts that are not written, with their operand;
-    `calls`: whether primitives are written in their `call` form; `natives`: see `emit_with_natives`.
+    `calls`: whether primitives are written in their `call` form; `natives`: see `emit_with_natives`. `remark(eqn)`: a
+    comment to stand before the equation, or None.
     """
 
-    def __init__(self, name: str, implicit: dict[Var, Atom], calls: bool = False):
+    def __init__(self, name: str, implicit: dict[Var, Atom], calls: bool = False, remark: Remark | None = None):
+        self.remark = remark
         self.name = function_name(name)
         self.names = Names([self.name])
         self.local: dict[Var, str] = {}
@@ -119,7 +128,8 @@ class _Writer:
             takes = ", ".join(self.local[v] for v in reads)
             body = [f"def {part}({takes}):", *self._statements(stretch), self._return(gives)]
             functions.append("\n".join(body))
-            calls.append(f"    {', '.join(self.local[v] for v in gives)}, = {part}({takes})")
+            targets = ", ".join(self.local[v] for v in gives)
+            calls.append(f"    {targets if len(gives) > 1 else f'({targets},)'} = {part}({takes})")
         main = "\n".join([head, *calls, self._return(graph.outputs)])
         return "\n\n\n".join([*functions, main]) + "\n"
 
@@ -133,6 +143,9 @@ class _Writer:
         for eqn, after in zip(eqns, (*eqns[1:], None), strict=False):
             if eqn.outputs and eqn.outputs[0] in self.implicit:
                 continue
+            remark = self.remark(eqn) if self.remark else None
+            if remark:
+                lines.append(f"    # {remark}")
             words = {}
             for body in eqn.prim.bodies(**eqn.params) if eqn.prim.bodies else ():
                 word = words.setdefault(body.graph, self.names.take(body.word))
@@ -203,7 +216,7 @@ class _Writer:
             else:
                 texts.append(Text(typed_text(b), a.aval, is_number=True))
         if prim.native is not None:
-            name = self.names.take(getattr(eqn.params["fun"], "word", prim.name))
+            name = self.names.take(getattr(eqn.params.get("fun"), "word", prim.name))
             self.natives[name] = eqn
             return f"{name}({', '.join(texts)}){'[0]' if len(eqn.outputs) == 1 else ''}"
         params = eqn.params
@@ -224,13 +237,13 @@ def _worded(value: Any, words: Mapping[Graph, str]) -> Any:
     return words[value] if type(value) is Graph else value
 
 
-def module_text(graph: Graph, name: str = "f") -> str:
+def module_text(graph: Graph, name: str = "f", remark: Remark | None = None) -> str:
     """The graph as a module of its own: imports, the function, and the shapes it was read for.
 
     Functions of another library that the program calls (`opaque`) have no text; a comment names them, for whoever runs
     the text to supply.
     """
-    text, natives = emit_with_natives(graph, name)
+    text, natives = emit_with_natives(graph, name, remark)
     used = [line for word, line in MODULES.items() if re.search(rf"(?<![A-Za-z0-9_.]){word}\.", text)]
     takes = ", ".join(str(a) for a in graph.in_avals)
     gives = ", ".join(str(a) for a in graph.out_avals)
@@ -238,7 +251,7 @@ def module_text(graph: Graph, name: str = "f") -> str:
     end = text.index("\n", start)
     gap = "\n".join(used) + "\n\n\n" if used else ""
     lines = [f"    # {takes} -> {gives}", *(f"    # {_missing(word, eqn)}" for word, eqn in natives.items())]
-    return "\n".join([f"{gap}{text[:end]}", *lines]) + text[end:]
+    return laid_out("\n".join([f"{gap}{text[:end]}", *lines]) + text[end:])
 
 
 def _missing(word: str, eqn: Eqn) -> str:

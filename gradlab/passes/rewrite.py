@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ..ir.graph import Atom, Eqn, Graph, Var
 
-Rule = Callable[[Eqn, Mapping[Var, Eqn]], "Eqn | tuple[Atom, ...] | None"]
+
+class Instead(NamedTuple):
+    """Equations in place of one, which are not offered again, and one atom per output of it."""
+
+    eqns: list[Eqn]
+    atoms: tuple[Atom, ...]
+
+
+Rule = Callable[[Eqn, Mapping[Var, Eqn]], "Eqn | Instead | tuple[Atom, ...] | None"]
 
 
 def rewrite(graph: Graph, rule: Rule) -> Graph:
     """(x*) -> (y*) keeps its type; each equation is offered to `rule(eqn, made)`.
 
     `made` tells which equation defines a variable. The rule answers None (keep it), another equation with the same
-    outputs, or one atom per output that stands for it from here on.
+    outputs, one atom per output that stands for it from here on, or equations and such atoms.
     """
     made: dict[Var, Eqn] = {}
     instead: dict[Var, Atom] = {}
@@ -30,13 +39,15 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
         while isinstance(answer, Eqn):
             eqn, changed = answer, True
             answer = rule(eqn, made)
+        written = [eqn] if answer is None else answer.eqns if isinstance(answer, Instead) else []
         if answer is not None:
             changed = True
-            instead.update(zip(eqn.outputs, answer, strict=True))
-            continue
-        eqns.append(eqn)
-        for v in eqn.outputs:
-            made[v] = eqn
+            atoms = answer.atoms if isinstance(answer, Instead) else answer
+            instead.update((v, a) for v, a in zip(eqn.outputs, atoms, strict=True) if a is not v)
+        for one in written:
+            eqns.append(one)
+            for v in one.outputs:
+                made[v] = one
     if not changed:
         return graph
     return Graph(graph.inputs, eqns, [instead.get(a, a) if type(a) is Var else a for a in graph.outputs])

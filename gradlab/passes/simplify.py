@@ -8,10 +8,10 @@ from ..ir.graph import Atom, Eqn, Graph, Lit, Var
 from ..ir.primitive import Primitive
 from ..ops.contract import dot_general_p, eye_p
 from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reduce_sum_p, reshape_p, sub_p
-from .rewrite import rewrite
+from .rewrite import Instead, rewrite
 
 Made = Mapping[Var, Eqn]
-RULES: dict[Primitive, Callable[[Eqn, Made], Eqn | tuple[Atom, ...] | None]] = {}
+RULES: dict[Primitive, Callable[[Eqn, Made], Eqn | Instead | tuple[Atom, ...] | None]] = {}
 
 
 def simplify(graph: Graph) -> Graph:

@@ -241,6 +241,15 @@ class Builder:
             if type(out) is Tracer and out.builder is self:
                 self.wheres[self.origin[out.id]] = where
 
+    def entitle(self, outs: Iterable[Any], title: Callable[[Where], Where]) -> None:
+        """Say which of the user's variables the derivatives `outs` belong to, where they belong to none yet."""
+        for out in outs:
+            if type(out) is Tracer and out.builder is self:
+                row = self.origin[out.id]
+                where = self.wheres[row]
+                if type(where) is Where and where.suffix is None:
+                    self.wheres[row] = title(where)
+
     def aval(self, id: int) -> Aval:
         """The type of the value of that number."""
         row = self.rows[self.origin[id]]

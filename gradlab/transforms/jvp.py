@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..ir.errors import MissingRuleError
 from ..ir.graph import Graph, Var
+from ..ir.where import tangent_name
 from ..trace.stage import input_names, trace_graph
 from .zeros import hold_zeros
 
@@ -36,6 +37,9 @@ def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, 
                 except MissingRuleError as error:
                     raise error.at(eqn.where) from None
                 builder.place(outs, eqn.where)
+                if eqn.where is not None:
+                    tangent_here = eqn.where.tangent
+                    builder.entitle(touts, lambda _, here=tangent_here: here)
             for v, out in zip(eqn.outputs, outs, strict=True):
                 primal[v] = out
             for v, t in zip(eqn.outputs, touts, strict=False):
@@ -47,7 +51,8 @@ def jvp_graph(graph: Graph, active: Sequence[bool]) -> tuple[Graph, tuple[bool, 
         return [*ys, *(t for t in dys if t is not None), *primal.values()]
 
     avals = [*graph.in_avals, *(v.aval for v in moving)]
-    traced = trace_graph(run, avals, input_names(graph))
+    names = [*input_names(graph), *(tangent_name(v.name) if v.name else "" for v in moving)]
+    traced = trace_graph(run, avals, names)
     n = len(graph.outputs) + sum(alive)
     both = Graph(traced.inputs, traced.eqns, traced.outputs[:n])
     moves = [k >= len(graph.inputs) for k in range(len(avals))]

@@ -36,6 +36,7 @@ def transpose_graph(
     def run(builder, *args):
         value = dict(zip(residuals, args, strict=False))
         cotangent = {}
+        named = set()
 
         def accumulate(atom, ct):
             if ct is not None and type(atom) is Var and atom in depends:
@@ -55,7 +56,13 @@ def transpose_graph(
             cts = [cotangent.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
-            builder.where = eqn.where and eqn.where.derived
+            builder.where = None
+            if eqn.where is not None:
+                if eqn.where not in named:  # of one expression's equations, the last made the user's variable
+                    named.add(eqn.where)
+                    cotangent_here = eqn.where.cotangent
+                    builder.entitle(cts, lambda _, here=cotangent_here: here)
+                builder.where = eqn.where.derived
             active = tuple([type(a) is Var and a in depends for a in eqn.inputs])
             xs = [a if type(a) is Lit or on else value[a] for a, on in zip(eqn.inputs, active, strict=True)]
             try:
@@ -65,6 +72,9 @@ def transpose_graph(
             for atom, ct in zip(eqn.inputs, found, strict=True):
                 accumulate(atom, ct)
         outs = [cotangent.get(v) for v in moving]
+        for v, ct in zip(moving, outs, strict=True):
+            if v.name:
+                builder.entitle([ct], lambda where, name=v.name: where.cotangent_of(name))
         alive[:] = [ct is not None for ct in outs]
         return [ct for ct in outs if ct is not None]
 

@@ -34,6 +34,8 @@ GL = SimpleNamespace(
     jvp=gl.jvp,
     custom_jvp=gl.custom_jvp,
     custom_vjp=gl.custom_vjp,
+    custom_root=gl.custom_root,
+    custom_linear_solve=gl.custom_linear_solve,
 )
 LAX = SimpleNamespace(
     np=jnp,
@@ -50,6 +52,8 @@ LAX = SimpleNamespace(
     jvp=jax.jvp,
     custom_jvp=jax.custom_jvp,
     custom_vjp=jax.custom_vjp,
+    custom_root=jax.lax.custom_root,
+    custom_linear_solve=jax.lax.custom_linear_solve,
 )
 MIXES = {
     "forward-forward": lambda lx, f, k: lx.jacfwd(lx.jacfwd(f, k), k),

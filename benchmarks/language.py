@@ -1,0 +1,135 @@
+"""The gradient of every differentiable function of gradlab.numpy beside jax.grad's: what a call of it costs, compiled.
+
+Run:  python benchmarks/language.py        (--only NAME: functions with that in the name; --quick: less time, more noise)
+
+Each function of the table in functions.py becomes the loss sum(real(f(*args) * seeds)) on both sides, its gradient in
+all floating arguments is compiled by gl.jit and by jax.jit, the results are compared, and calls are timed in turns.
+Prints every ratio (JAX's time over gradlab's), the geometric mean, and the ten worst and best with reasons; writes
+language.json into benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from functions import CASES, TOLERANCES, Case
+from reasons import REASONS
+from report import duration, machine, times
+from timing import interleaved, medians, ratio
+
+import gradlab as gl
+import gradlab.numpy as gnp
+import gradlab.scipy.linalg as gradlab_linalg
+
+RESULTS = Path(__file__).resolve().parent / "results"
+SHOWN = 10
+SPACES = {
+    "": (gnp, jnp),
+    "linalg": (gnp.linalg, jnp.linalg),
+    "fft": (gnp.fft, jnp.fft),
+    "special": (gnp.special, jax.scipy.special),
+    "scipy.linalg": (gradlab_linalg, jax.scipy.linalg),
+}
+
+
+def loss(fn: Callable, space: Any, np: Any, n: int) -> Callable:
+    """The function of n arguments, and of a seed for each floating result, whose gradient is timed."""
+
+    def value(*xs):
+        given, seeds = xs[:n], xs[n:]
+        ys = [y for y in jax.tree.leaves(fn(space, *given)) if np.issubdtype(y.dtype, np.inexact)]
+        return sum(np.sum(np.real(y * seed)) for y, seed in zip(ys, seeds, strict=True))
+
+    return value
+
+
+def seeds_of(case: Case, space: Any) -> list[jax.Array]:
+    shapes = jax.eval_shape(lambda *xs: jax.tree.leaves(case.fn(space, *xs)), *case.args)
+    inexact = [s for s in shapes if jnp.issubdtype(s.dtype, jnp.inexact)]
+    return [jnp.cos(jnp.arange(s.size)).reshape(s.shape).astype(s.dtype) for s in inexact]
+
+
+def gradients(name: str) -> tuple[dict[str, Callable], list[Any]]:
+    """The jitted gradient of each library, and the arguments of both."""
+    case = CASES[name]
+    ours, theirs = SPACES[name.rpartition(".")[0]]
+    args = [jnp.asarray(a) for a in case.args]
+    moving = tuple(k for k, a in enumerate(args) if jnp.issubdtype(a.dtype, jnp.inexact))
+    made = {
+        "gradlab": gl.jit(gl.grad(loss(case.fn, ours, gnp, len(args)), moving)),
+        "jax": jax.jit(jax.grad(loss(case.fn, theirs, jnp, len(args)), moving)),
+    }
+    return made, [*args, *seeds_of(case, theirs)]
+
+
+def difference(ours: Any, theirs: Any) -> float:
+    """The largest one between two gradients, relative to the largest entry."""
+    pairs = [(np.asarray(a), np.asarray(b)) for a, b in zip(ours, theirs, strict=True)]
+    scale = max(float(np.max(np.abs(b))) for _, b in pairs) or 1.0
+    return max(float(np.max(np.abs(a - b))) for a, b in pairs) / scale
+
+
+def measure(name: str, budget: float) -> dict:
+    made, args = gradients(name)
+    found = {library: f(*args) for library, f in made.items()}
+    error = difference(found["gradlab"], found["jax"])
+    if not error < TOLERANCES.get(name, 1e-8):
+        raise AssertionError(f"{name}: gradlab and jax differ by {error:.1e}")
+    calls = {library: lambda f=f: jax.block_until_ready(f(*args)) for library, f in made.items()}
+    seen = interleaved(calls, budget, slice_seconds=1.5e-3, rounds=(9, 60))
+    return {"name": name, "seconds": medians(seen), "ratio": ratio(seen, "jax"), "error": error}
+
+
+def shown(row: dict) -> str:
+    own, theirs = (duration(row["seconds"][library]) for library in ("gradlab", "jax"))
+    return f"{row['name']:<28}{times(row['ratio']):>8}{own:>12}{theirs:>12}"
+
+
+def report(rows: list[dict]) -> float:
+    """Prints the ends of the list and the mean; returns that."""
+    ranked = sorted(rows, key=lambda row: row["ratio"])
+    shown_at_an_end = min(SHOWN, len(rows) // 2)
+    for title, some in (("worst", ranked[:shown_at_an_end]), ("best", ranked[::-1][:shown_at_an_end])):
+        print(f"\nthe {title}:")
+        for row in some:
+            print(f"  {shown(row)}  {REASONS.get(row['name'], '')}")
+    mean = statistics.geometric_mean(row["ratio"] for row in rows)
+    slower = sum(row["ratio"] < 0.9 for row in rows)
+    print(f"\n{len(rows)} functions: geometric mean {mean:.3f}; {slower} below 0.9")
+    return mean
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", default=[], help="functions whose name contains this")
+    parser.add_argument("--quick", action="store_true", help="less time a function, and more noise")
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    options = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    warnings.simplefilter("ignore")
+
+    wanted = [name for name in CASES if not options.only or any(part in name for part in options.only)]
+    rows = []
+    print(f"{'gradient of':<28}{'ratio':>8}{'gradlab':>12}{'jax':>12}")
+    for name in wanted:
+        rows.append(measure(name, 0.1 if options.quick else 0.25))
+        print(shown(rows[-1]), flush=True)
+    mean = report(rows)
+    if options.only or options.no_write:
+        return
+    results = {"machine": machine(), "geometric_mean": mean, "rows": rows}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "language.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

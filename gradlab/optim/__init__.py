@@ -1,0 +1,1 @@
+"""`gradlab.optim`: minimisers compiled whole into one XLA program."""

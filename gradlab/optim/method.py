@@ -1,0 +1,90 @@
+"""A method is a state machine over one vector: it names the next point, is told f and its gradient there, and goes on.
+
+Line search and outer iteration are states of one machine, so a solve is one loop with one place where f is evaluated
+(`solve`, in iterate.py): each trip evaluates f at `state.trial` and hands the values to `tell`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from .result import Status
+
+RUNNING = int(Status.RUNNING)
+
+
+class Problem(Protocol):
+    """What a method may ask of the function it minimises. Vectors are real, shape (n,), of dtype `dtype`.
+
+    **Attributes:** `n`, `dtype`; `lower`, `upper`: (n,) or None, both None or both given (±inf where unbounded).
+    """
+
+    n: int
+    dtype: Any
+    lower: Any
+    upper: Any
+
+    def value_and_grad(self, x: jax.Array) -> tuple[jax.Array, jax.Array]: ...
+
+    def hvp(self, x: jax.Array, v: jax.Array) -> jax.Array: ...
+
+    def hessian(self, x: jax.Array) -> jax.Array: ...
+
+    def optimality(self, x: jax.Array, g: jax.Array) -> jax.Array: ...
+
+
+class State(Protocol):
+    """What the loop reads of a method's state (a NamedTuple with these fields, and whatever else it needs).
+
+    **Attributes:** `trial`: (n,), where f is evaluated next; `x`, `f`, `g`: the current iterate, where f is finite and
+    lowest so far; `gnorm`: `problem.optimality(x, g)`; `step`: the length of the last step along its direction;
+    `n_iters`: int32, grows by one exactly when a new iterate is accepted; `status`: int32, RUNNING or why the method
+    gives up (the loop itself finds out about convergence, limits, and a start that is not finite or stationary).
+    """
+
+    trial: Any
+    x: Any
+    f: Any
+    g: Any
+    gnorm: Any
+    step: Any
+    n_iters: Any
+    status: Any
+
+    def _replace(self, **changes: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A minimiser. Its fields are its options: hashable, and fixed when the program is compiled.
+
+    **Attributes:** `bounded`: whether it takes bounds; `derivative`: 2 if it asks for hvp or hessian.
+    """
+
+    bounded: ClassVar[bool] = False
+    derivative: ClassVar[int] = 1
+
+    def init(self, problem: Problem, x0: jax.Array) -> Any:
+        """The state before anything is evaluated: `trial` is x0, `x` too, f = inf, g = 0, gnorm = inf, n_iters = 0."""
+        raise NotImplementedError
+
+    def tell(self, problem: Problem, state: Any, f: jax.Array, g: jax.Array) -> Any:
+        """The next state, from the values at `state.trial`. The first call is the one for x0 (`state.f` is inf then).
+
+        f and g may be nan or inf: such a trial is refused, and the next one is nearer to `state.x`.
+        """
+        raise NotImplementedError
+
+
+def blank(problem: Problem, x0: jax.Array) -> dict[str, Any]:
+    """The fields of `State` before the first evaluation."""
+    inf = jnp.asarray(jnp.inf, problem.dtype)
+    zero = jnp.zeros((), jnp.int32)
+    return {
+        "trial": x0, "x": x0, "f": inf, "g": jnp.zeros_like(x0), "gnorm": inf,
+        "step": jnp.zeros((), problem.dtype), "n_iters": zero, "status": zero,
+    }  # fmt: skip

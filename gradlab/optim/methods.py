@@ -1,0 +1,43 @@
+"""The methods `minimize` knows by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from ..ir.errors import ArgumentError
+from .lbfgs import LBFGS
+from .method import Method
+
+METHODS: dict[str, Callable[..., Method]] = {
+    "lbfgs": LBFGS,
+}
+
+
+def method_named(method: Any, options: Mapping[str, Any] | None, bounded: bool) -> Method:
+    """The method with its options.
+
+    **Raises:** `ArgumentError` for a name or an option nobody knows, or bounds that it does not take.
+    """
+    if isinstance(method, str):
+        if bounded and method == "lbfgs":
+            method = "lbfgsb"
+        made = METHODS.get(method)
+        if made is None:
+            known = ", ".join(sorted(METHODS))
+            raise ArgumentError(f"method must be one of {known}, or an Optax transformation, got {method!r}.")
+        try:
+            found = made(**(options or {}))
+        except TypeError as error:
+            known = ", ".join(f.name for f in fields(made)) if isinstance(made, type) else ""  # type: ignore[arg-type]
+            raise ArgumentError(f"method {method!r} has the options {known or '(none)'}; it said: {error}") from None
+    else:
+        found = method
+        if not isinstance(found, Method):
+            raise ArgumentError(f"method must be a name, a Method or an Optax transformation, got {method!r}.")
+    if bounded and not found.bounded:
+        raise ArgumentError(
+            f"{type(found).__name__} takes no bounds. Use method=\"lbfgsb\", or substitute x = lower + softplus(z)."
+        )
+    return found

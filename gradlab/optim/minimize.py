@@ -1,0 +1,89 @@
+"""`minimize`: read f once, compile one loop around it, run it, and say how it ended.
+
+Contract for a method's file (see method.py): a frozen dataclass `class NewtonCG(Method)`, its options the fields, with
+`init(problem, x0) -> state` and `tell(problem, state, f, g) -> state`; the state is a NamedTuple with the fields of
+`method.State`. `problem` (objective.py) offers value_and_grad, hvp, hessian over one flat vector (flat.py), all
+JAX-traceable. Add the class to METHODS in methods.py: `minimize(method="newton-cg", options={...})` calls
+`METHODS[name](**options)`. Inner loops (CG) live inside `tell`; f is evaluated by the loop of iterate.py only, at
+`state.trial`, once a trip. `least_squares` and `root` read their function with `objective.Read` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..ir.errors import ArgumentError
+from .iterate import Limits
+from .method import Method
+from .methods import method_named
+from .result import Result
+from .solver import solver_of
+
+_UNLIMITED = 2**31 - 1
+_GTOL = {"float64": 1e-6, "float32": 1e-4}
+
+
+def minimize(
+    fun: Callable,
+    x0: Any,
+    method: Any = "lbfgs",
+    *,
+    args: tuple = (),
+    bounds: tuple[Any, Any] | None = None,
+    gtol: float | None = None,
+    ftol: float = 0.0,
+    xtol: float = 0.0,
+    max_iters: int = 10_000,
+    max_evals: int | None = None,
+    has_aux: bool = False,
+    callback: Callable[[Result], Any] | None = None,
+    history: bool = False,
+    differentiate: str = "implicit",
+    options: Mapping[str, Any] | None = None,
+) -> Result:
+    """A local minimum of `fun(x, *args)` near x0, found by one compiled program.
+
+    **Arguments:** `fun`: returns one real number (with `has_aux`, a pair of it and anything). `x0`: any pytree of real
+    and complex arrays. `method`: a name in `optim.METHODS`, a `Method`, or an Optax transformation. `args`: further
+    arguments of `fun`, not optimised. `bounds`: (lower, upper), each a number, None, or a pytree of such shaped like
+    x0 (±inf where free); "lbfgs" then means "lbfgsb". `gtol`: stop where every entry of the gradient (with bounds, of
+    its part that points into the box) is at most this; 1e-6 in float64, 1e-4 in float32 unless given. `ftol`, `xtol`:
+    stop after a step that lowers f by at most ftol·|f|, or is at most xtol·‖x‖∞ long; 0: never. `max_iters`,
+    `max_evals`: limits. `callback`: called with the `Result` so far after each iteration, in a loop of Python's; stops
+    it by returning True. `history`: keep f, ‖g‖∞, step and evaluations of each iteration (up to max_iters rows).
+    `differentiate`: how derivatives of the result with respect to args are taken: "implicit", as of the solution of
+    gradient = 0; or "unroll", through the iterations (forward mode only outside gradlab). `options`: the method's own.
+    **Returns:** a `Result`; look at its `status` and `message`.
+    **Raises:** `DTypeError` for integer leaves; `NonScalarError`; `ArgumentError` for an unknown method or option.
+    """
+    chosen = method_named(method, options, bounds is not None)
+    solver, inputs = solver_of(fun, x0, args, chosen, has_aux, bounds, history and max_iters + 1, differentiate)
+    limits = _limits(
+        _GTOL.get(solver.flat.dtype.name, 1e-4) if gtol is None else gtol, ftol, xtol, max_iters,
+        _UNLIMITED if max_evals is None else max_evals, solver.flat.dtype.name,
+    )  # fmt: skip
+    if callback is not None:
+        return solver.stepwise(limits, inputs, callback)
+    return solver.run(limits, inputs)
+
+
+def _limits(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: str) -> Limits:
+    numbers = (gtol, ftol, xtol, max_iters, max_evals)
+    if all(type(x) in (float, int) for x in numbers):
+        return _kept_limits(*map(float, numbers[:3]), *numbers[3:], dtype)
+    return Limits(jnp.stack([jnp.asarray(x, dtype) for x in numbers[:3]]), jnp.stack([jnp.asarray(x, jnp.int32) for x in numbers[3:]]))
+
+
+@lru_cache(64)
+def _kept_limits(gtol: float, ftol: float, xtol: float, max_iters: int, max_evals: int, dtype: str) -> Limits:
+    if max_iters < 0 or max_evals < 1:
+        raise ArgumentError(f"max_iters must be at least 0 and max_evals at least 1, got {max_iters} and {max_evals}.")
+    counts = np.minimum([max_iters, max_evals], _UNLIMITED).astype(np.int32)
+    with jax.ensure_compile_time_eval():
+        return Limits(jnp.asarray([gtol, ftol, xtol], dtype), jnp.asarray(counts))

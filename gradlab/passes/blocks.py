@@ -1,0 +1,127 @@
+"""Blocks that are padded with zeros and added up are put side by side: pads are sums of mostly zeros, joints are copies.
+
+The derivative of reading an array piece by piece (split, unpacking, `x[:k]` and `x[k:]`) adds the pieces' derivatives up,
+each in an array of zeros of full size. Pieces that do not overlap need no sum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..ir.graph import Aval, Eqn, Graph, Lit, Var
+from ..ops.families import add_p
+from ..ops.shape import concatenate_p, pad_p
+from .simplify import is_number
+
+MOST = 64  # blocks in one row: beyond that, XLA compiles a joint slowly
+
+
+class _Block(NamedTuple):
+    """The array `content`, at `start` to `stop` along `axis` of an array of zeros."""
+
+    content: Var | Lit
+    axis: int
+    start: int
+    stop: int
+
+
+def join_blocks(graph: Graph) -> Graph:
+    """(x*) -> (y*) keeps its type; padded terms of a sum become concatenations where they do not overlap.
+
+    Where others do overlap, terms are added in another order.
+    """
+    if sum(eqn.prim is pad_p for eqn in graph.eqns) < 2:
+        return graph
+    made = {v: eqn for eqn in graph.eqns for v in eqn.outputs}
+    readers: dict[Var, int] = {}
+    for a in (*(a for eqn in graph.eqns for a in eqn.inputs), *graph.outputs):
+        if type(a) is Var:
+            readers[a] = readers.get(a, 0) + 1
+
+    def is_part(a: Var | Lit) -> bool:
+        """Whether `a` is a sum that is only there to be added to another one."""
+        return type(a) is Var and a in made and made[a].prim is add_p and readers[a] == 1
+
+    part = {a for eqn in graph.eqns if eqn.prim is add_p for a in eqn.inputs if is_part(a)}
+    eqns: list[Eqn] = []
+    for eqn in graph.eqns:
+        joined = None
+        if eqn.prim is add_p and eqn.outputs[0] not in part:
+            joined = _joined(eqn, _terms(eqn, part, made), made)
+        eqns += joined or [eqn]
+    return Graph(graph.inputs, eqns, graph.outputs)
+
+
+def _terms(eqn: Eqn, part: set, made: dict[Var, Eqn]) -> list[Var | Lit]:
+    """What a sum of sums adds up, first term first."""
+    terms, pending = [], list(reversed(eqn.inputs))
+    while pending:
+        a = pending.pop()
+        if a in part:
+            pending += reversed(made[a].inputs)
+        else:
+            terms.append(a)
+    return terms
+
+
+def _block(a: Var | Lit, made: dict[Var, Eqn]) -> _Block | None:
+    eqn = made.get(a) if type(a) is Var else None
+    if eqn is None or eqn.prim is not pad_p or not is_number(eqn.inputs[1], 0):
+        return None
+    low, high = eqn.params["low"], eqn.params["high"]
+    axes = [i for i in range(len(low)) if low[i] or high[i]]
+    if len(axes) != 1 or any(eqn.params["interior"]) or min(*low, *high) < 0:
+        return None
+    (axis,) = axes
+    x = eqn.inputs[0]
+    return _Block(x, axis, low[axis], low[axis] + x.shape[axis]) if x.aval.size else None
+
+
+def _joined(eqn: Eqn, terms: list, made: dict[Var, Eqn]) -> list[Eqn] | None:
+    """Equations for the sum of `terms` with fewer of them, or None where none are joined."""
+    rows: list[list[_Block]] = []
+    rest = []
+    for a in terms:
+        block = _block(a, made)
+        if block is None:
+            rest.append(a)
+            continue
+        for row in rows:
+            if len(row) < MOST and _fits(block, row):
+                row.append(block)
+                break
+        else:
+            rows.append([block])
+    if all(len(row) < 2 for row in rows):
+        return None
+    out, eqns = eqn.outputs[0], []
+    sums = [_concatenated(row, out.aval, eqn, eqns) for row in rows] + rest
+    total = sums[0]
+    for a in sums[1:]:
+        v = Var(out.aval)
+        eqns.append(Eqn(add_p, (total, a), (v,), {}, eqn.where))
+        total = v
+    last = eqns[-1]
+    return [*eqns[:-1], Eqn(last.prim, last.inputs, eqn.outputs, last.params, last.where)]
+
+
+def _fits(block: _Block, row: list[_Block]) -> bool:
+    return all(b.axis == block.axis and (block.stop <= b.start or b.stop <= block.start) for b in row)
+
+
+def _concatenated(row: list[_Block], aval: Aval, eqn: Eqn, eqns: list[Eqn]) -> Var:
+    """The blocks in their places, zeros in between."""
+    row = sorted(row, key=lambda block: block.start)
+    axis, at, parts = row[0].axis, 0, []
+    zero = aval.dtype.type(0).item()
+    for block in [*row, None]:
+        start = aval.shape[axis] if block is None else block.start
+        if start > at:
+            gap = tuple(start - at if i == axis else n for i, n in enumerate(aval.shape))
+            parts.append(Lit(zero, Aval(gap, aval.dtype, aval.weak)))
+        if block is not None:
+            parts.append(block.content)
+            at = block.stop
+    v = Var(concatenate_p.infer(*(a.aval for a in parts), axis=axis)[0])
+    eqns.append(Eqn(concatenate_p, tuple(parts), (v,), {"axis": axis}, eqn.where))
+    return v

@@ -1,0 +1,6 @@
+"""Tools that answer one question about a program each: is its derivative right, what does it cost, what did it do."""
+
+from . import numeric as numeric
+from .checks import check_grads as check_grads
+from .source import show as show
+from .source import source as source

@@ -1,0 +1,201 @@
+"""A program probed at a point: directions, differences along them, whether two derivatives are the same to rounding.
+
+The tolerances follow from the rounding unit u of the coarsest dtype in the program. Central differences at their best
+step are right to u^(2/3) of the scale; what the extrapolation itself says of its error counts ten times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..ir.graph import Graph, Var, is_inexact
+from ..lower.compile import Executable
+from ..passes.pipeline import tidy
+from ..trace.stage import inline, input_names, trace_graph
+from ..transforms.jvp import jvp_graph
+from ..transforms.linearize import linearize_graph
+from ..transforms.transpose import transpose_graph
+from .numeric import Estimate, extrapolate, unit
+
+
+@dataclass(eq=False)
+class Probe:
+    """A closed program (x*) -> (y*) and the point where it is looked at.
+
+    **Arguments:** `inputs`: the values of x*, NumPy arrays; `active`: which of x* move; `names`: what the user calls
+    them, and `results` what he calls y*; `label`: what the program computes.
+    """
+
+    graph: Graph
+    inputs: list[Any]
+    active: list[bool]
+    names: list[str]
+    results: list[str]
+    label: str
+
+    @cached_property
+    def unit(self) -> float:
+        """The rounding unit of the coarsest dtype anywhere in the program."""
+        return coarsest(self.graph)
+
+    @cached_property
+    def moving(self) -> list[int]:
+        """The inputs that move."""
+        return [k for k, on in enumerate(self.active) if on]
+
+    @cached_property
+    def _primal(self) -> Executable:
+        return Executable(self.graph)
+
+    @cached_property
+    def forward(self) -> tuple[Graph, tuple[bool, ...]]:
+        """(x*, dx*) -> (y*, dy*), and which y have a dy."""
+        both, alive = jvp_graph(self.graph, self.active)
+        return tidy(both), alive
+
+    @cached_property
+    def _forward(self) -> Executable:
+        return Executable(self.forward[0])
+
+    @cached_property
+    def reverse(self) -> tuple[Graph, tuple[bool, ...], tuple[bool, ...]]:
+        """(x*, ct_y*) -> (ct_x*); which y have a cotangent, and which of the moving x get one."""
+        lin = linearize_graph(self.graph, self.active, tidy)
+        n_moving = len(lin.linear.inputs) - lin.n_residuals
+        back, alive = transpose_graph(tidy(lin.linear), [False] * lin.n_residuals + [True] * n_moving)
+        n, m = len(self.graph.inputs), len(self.graph.outputs)
+
+        def run(builder, *args):
+            outs = inline(lin.primal, builder, args[:n])
+            return inline(back, builder, [*outs[m:], *args[n:]])
+
+        seeds = [a.aval for a, on in zip(self.graph.outputs, lin.out_active, strict=True) if on]
+        graph = trace_graph(run, [*self.graph.in_avals, *seeds], input_names(self.graph))
+        return tidy(graph), lin.out_active, alive
+
+    @cached_property
+    def _reverse(self) -> Executable:
+        return Executable(self.reverse[0])
+
+    def values(self, inputs: Sequence[Any] | None = None) -> list[np.ndarray]:
+        """y* at the point, or at another."""
+        return arrays(self._primal.jitted(*(self.inputs if inputs is None else inputs)))
+
+    def jvp(self, direction: Sequence[Any]) -> list[np.ndarray]:
+        """dy* along a direction, one array for each y; zeros where it is structurally zero."""
+        outs = arrays(self._forward.jitted(*self.inputs, *direction))
+        n, found = len(self.graph.outputs), []
+        got = iter(outs[n:])
+        for y, on in zip(outs[:n], self.forward[1], strict=True):
+            found.append(next(got) if on else np.zeros(y.shape, y.dtype))
+        return found
+
+    def vjp(self, cts: Sequence[Any]) -> list[np.ndarray]:
+        """The cotangent of each moving x, from one for each y."""
+        _, seeded, alive = self.reverse
+        found = arrays(self._reverse.jitted(*self.inputs, *(ct for ct, on in zip(cts, seeded, strict=True) if on)))
+        got = iter(found)
+        return [next(got) if on else np.zeros_like(self.inputs[k]) for k, on in zip(self.moving, alive, strict=True)]
+
+    def differences(self, direction: Sequence[Any]) -> list[Estimate]:
+        """dy* along a direction by Richardson's differences."""
+        steps = steps_for(self.unit)
+        ahead, behind = ([self.values(self.moved(direction, s * t)) for t in steps] for s in (1, -1))
+        return [
+            extrapolate(steps, [row[i] for row in ahead], [row[i] for row in behind])
+            for i in range(len(self.graph.outputs))
+        ]
+
+    def moved(self, direction: Sequence[Any], t: float) -> list[Any]:
+        new = list(self.inputs)
+        for k, d in zip(self.moving, direction, strict=True):
+            x = np.asarray(new[k])
+            new[k] = x + np.asarray(t, d.dtype) * d
+        return new
+
+    def directions(self, rng: np.random.Generator, relative: bool = False) -> list[np.ndarray]:
+        """A random direction for each moving input, in proportion to what stands there."""
+        return [direction(rng, np.asarray(self.inputs[k]), relative) for k in self.moving]
+
+
+def arrays(outs: Sequence[Any]) -> list[np.ndarray]:
+    """Results as NumPy arrays; random keys as they are."""
+    return [np.asarray(y) if isinstance(y.dtype, np.dtype) else y for y in outs]
+
+
+def coarsest(graph: Graph) -> float:
+    """The largest rounding unit of the inexact values of a program and of those it carries."""
+    atoms = (a for eqn in graph.eqns for a in (*eqn.inputs, *eqn.outputs) if isinstance(a, Var))
+    own = [unit(a.dtype) for a in (*graph.inputs, *atoms) if is_inexact(a.dtype)]
+    return max([*own, *(coarsest(inner) for eqn in graph.eqns for _, inner in eqn.graphs)], default=2.0**-53)
+
+
+def steps_for(u: float) -> list[float]:
+    """Powers of two, from 2·u^(1/8), where truncation rules, down to u^(1/3), where rounding begins to."""
+    first, last = math.floor(1 + math.log2(u) / 8), math.floor(math.log2(u) / 3)
+    return [2.0**k for k in range(first, min(last, first - 2) - 1, -1)]
+
+
+def direction(rng: np.random.Generator, x: np.ndarray, relative: bool) -> np.ndarray:
+    """Random numbers of the size of those in `x`, of three binary digits each: so `x` and a step of it add exactly.
+
+    **Arguments:** `relative`: no number moves by more than itself; else a small one moves with its neighbours.
+    """
+    size = np.abs(x).astype(np.float64)
+    usual = float(np.sqrt(np.mean(size**2))) if size.size else 1.0
+    size = np.where(size > 0, size, usual or 1.0) if relative else np.maximum(size, usual / 8 or 1.0)
+    scale = 2.0 ** np.floor(np.log2(size))
+
+    def digits() -> np.ndarray:
+        return rng.integers(4, 8, x.shape) / 8 * rng.choice([-1.0, 1.0], x.shape)
+
+    found = scale * digits() + (1j * scale * digits() if np.iscomplexobj(x) else 0)
+    return found.astype(x.dtype)
+
+
+class Verdict(NamedTuple):
+    """Where two derivatives of one array differ most: the flat index, both numbers, the differences' own error.
+
+    `wrong`: they differ by more than rounding. `judged`: the differences were sharp enough to tell.
+    """
+
+    wrong: bool
+    judged: bool
+    index: int
+    got: Any
+    wanted: Any
+    error: float
+
+
+def compare(got: np.ndarray, wanted: Estimate, u: float) -> Verdict:
+    """A derivative against differences."""
+    wide = np.complex128 if np.iscomplexobj(got) else np.float64
+    got = np.asarray(got).astype(wide).reshape(-1)
+    value, error = np.asarray(wanted.value).reshape(-1), np.asarray(wanted.error).reshape(-1)
+    if not got.size:
+        return Verdict(False, True, 0, 0.0, 0.0, 0.0)
+    finite = np.isfinite(value)
+    scale = max(np.max(np.abs(value[finite]), initial=0.0), np.max(np.abs(got[np.isfinite(got)]), initial=0.0))
+    allowed = 10 * error + 100 * u ** (2 / 3) * scale
+    off = np.abs(got - value)
+    over = np.where(finite, np.where(np.isfinite(off), off - allowed, np.inf), -np.inf)
+    worst = int(np.argmax(over))
+    sharp = bool(np.any(finite & (10 * error <= 0.1 * scale))) or (scale == 0 and bool(finite.any()))
+    return Verdict(bool(over[worst] > 0), sharp, worst, got[worst], value[worst], float(error[worst]))
+
+
+def pairing(xs: Sequence[Any], ys: Sequence[Any]) -> tuple[float, float]:
+    """Re Σ x·y over all arrays, and Σ |x·y|, its scale."""
+    total = scale = 0.0
+    for x, y in zip(xs, ys, strict=True):
+        wide = np.complex128 if np.iscomplexobj(x) or np.iscomplexobj(y) else np.float64
+        terms = np.asarray(x).astype(wide) * np.asarray(y).astype(wide)
+        total += float(np.sum(np.real(terms)))
+        scale += float(np.sum(np.abs(terms)))
+    return total, scale

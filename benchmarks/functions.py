@@ -252,29 +252,21 @@ _NUMBERS = "makes numbers, of numbers that are no arrays"
 _INTEGERS = "of integers and booleans, or gives them"
 _ABOUT = "about types and shapes, or prints"
 UNTIMED = {
-    **dict.fromkeys("around ceil floor floor_divide heaviside rint round sign spacing trunc nextafter".split(), _CONSTANT),
-    **dict.fromkeys("special.gammasgn histogram_bin_edges".split(), _CONSTANT),
+    **dict.fromkeys(["around", "ceil", "floor", "floor_divide", "heaviside", "rint", "round", "sign", "spacing", "trunc", "nextafter"], _CONSTANT),
+    **dict.fromkeys(["special.gammasgn", "histogram_bin_edges"], _CONSTANT),
     **dict.fromkeys(
-        "arange bartlett blackman empty empty_like eye hamming hanning identity kaiser ones ones_like tri zeros "
-        "zeros_like fft.fftfreq fft.rfftfreq scipy.linalg.hilbert scipy.linalg.pascal special.bernoulli".split(),
+        ["arange", "bartlett", "blackman", "empty", "empty_like", "eye", "hamming", "hanning", "identity", "kaiser", "ones", "ones_like", "tri", "zeros", "zeros_like", "fft.fftfreq", "fft.rfftfreq", "scipy.linalg.hilbert", "scipy.linalg.pascal", "special.bernoulli"],
         _NUMBERS,
     ),
     **dict.fromkeys(
-        "all allclose any argmax argmin argpartition argsort argwhere array_equal array_equiv bitwise_and bitwise_count "
-        "bitwise_invert bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor count_nonzero "
-        "diag_indices diag_indices_from digitize equal flatnonzero gcd greater greater_equal indices invert isclose "
-        "iscomplex isfinite isin isinf isnan isneginf isposinf isreal lcm left_shift less less_equal lexsort logical_and "
-        "logical_not logical_or logical_xor mask_indices nanargmax nanargmin nonzero not_equal packbits "
-        "ravel_multi_index right_shift searchsorted signbit tril_indices tril_indices_from triu_indices "
-        "triu_indices_from unpackbits unravel_index linalg.matrix_rank".split(),
+        ["all", "allclose", "any", "argmax", "argmin", "argpartition", "argsort", "argwhere", "array_equal", "array_equiv", "bitwise_and", "bitwise_count", "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "count_nonzero", "diag_indices", "diag_indices_from", "digitize", "equal", "flatnonzero", "gcd", "greater", "greater_equal", "indices", "invert", "isclose", "iscomplex", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "lcm", "left_shift", "less", "less_equal", "lexsort", "logical_and", "logical_not", "logical_or", "logical_xor", "mask_indices", "nanargmax", "nanargmin", "nonzero", "not_equal", "packbits", "ravel_multi_index", "right_shift", "searchsorted", "signbit", "tril_indices", "tril_indices_from", "triu_indices", "triu_indices_from", "unpackbits", "unravel_index", "linalg.matrix_rank"],
         _INTEGERS,
     ),
     **dict.fromkeys(
-        "array_repr array_str iscomplexobj isrealobj isscalar ndim result_type save savez shape size".split(), _ABOUT
+        ["array_repr", "array_str", "iscomplexobj", "isrealobj", "isscalar", "ndim", "result_type", "save", "savez", "shape", "size"], _ABOUT
     ),
     **dict.fromkeys(
-        "intersect1d setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values "
-        "trim_zeros".split(),
+        ["intersect1d", "setdiff1d", "setxor1d", "union1d", "unique", "unique_all", "unique_counts", "unique_inverse", "unique_values", "trim_zeros"],
         "its shape depends on values",
     ),
     "frompyfunc": "of Python functions; see vectorize",

@@ -40,8 +40,8 @@ from .api import vjp as vjp
 from .api import vmap as vmap
 from .api import while_loop as while_loop
 from .interop.jax_in import from_jax as from_jax
+from .optim.fixed_point import fixed_point as fixed_point
 from .tools import check_grads as check_grads
 from .tools import numeric as numeric
 from .tools import show as show
 from .tools import source as source
-from .optim.fixed_point import fixed_point as fixed_point

@@ -24,7 +24,7 @@ from ..trace.tracer import Tracer
 from .dialect import DIALECTS, Dialect
 from .programs import Program
 
-EXECUTABLES = LRU(512)  # (transformation, rows) -> _Entry, for calls on arrays
+EXECUTABLES = LRU(512)  # (transformation, rows) -> Entry, for calls on arrays
 TRANSFORMED = LRU(512)  # (transformation, graph, lines) -> Program, for calls inside a trace
 
 _is_jax_tracer: dict[type, bool] = {}  # type -> `is_jax_tracer` of its instances, which is slow to ask
@@ -167,7 +167,7 @@ class Reading:
             key = (spec, ROLLING.on, tuple(builder.rows), tuple([out.id for out in self.outs]))
             entry = EXECUTABLES.get(key)
             if entry is None:
-                entry = EXECUTABLES.put(key, _Entry(builder))
+                entry = EXECUTABLES.put(key, Entry(builder))
             program, varying = entry.program(self, make)
             if varying:
                 scalars = builder.scalars
@@ -185,7 +185,7 @@ class Reading:
         return TRANSFORMED.put(key, make(graph)) if found is None else found
 
 
-class _Entry:
+class Entry:
     """What the cache holds for one program with its scalars masked.
 
     The first scalars are compiled in. One that comes with another value becomes a run-time input from then on.

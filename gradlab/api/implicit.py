@@ -155,7 +155,7 @@ def _with_aux(result: Any, has_aux: bool, solve: Callable) -> Any:
 
 
 def _require_solution(staged: Staged, solve: Callable, tree: Any, avals: Sequence[Aval]) -> None:
-    """**Raises:** `StructureError` or `ShapeError` unless `solve`, which returned (x, aux), gave an x of these types."""
+    """**Raises:** `StructureError` or `ShapeError` unless `solve`, which returned (x, aux), gave such an x."""
     got = staged.tree.children()[0]
     require_same(
         f"the solution returned by {name_of(solve)}", "the unknown", tree, avals, got, staged.avals[: got.num_leaves]

@@ -160,6 +160,7 @@ def jacobian_program(graph: Graph, active: Sequence[bool], n_values: int, mode: 
     lin = _linearized(graph, active, [i < n_values for i in range(n_out)])
     moving = [v for v, a in zip(graph.inputs, active, strict=False) if a]
     dependent = [i for i, a in enumerate(lin.out_active) if a]
+    alive: list[bool] = []
 
     def run(builder, *xs):
         outs = inline(lin.primal, builder, xs)
@@ -170,10 +171,11 @@ def jacobian_program(graph: Graph, active: Sequence[bool], n_values: int, mode: 
                 y = graph.outputs[i].aval
                 shape = (*y.shape, *v.shape)
                 block = blocks.get((i, j))
+                alive.append(block is not None)
                 found.append(fill(0.0, Aval(shape, y.dtype)) if block is None else reshaped(block, shape))
         return [*outs[0 if want_value else n_values : n_out], *found]
 
-    return Program(tidy(trace_graph(run, graph.in_avals, input_names(graph))))
+    return Program(tidy(trace_graph(run, graph.in_avals, input_names(graph))), tuple(alive))
 
 
 def _over_basis(linear: Graph, builder, residuals: Sequence[Any], aval: Aval, axes: Sequence[int]) -> list[Any]:

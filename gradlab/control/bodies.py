@@ -84,15 +84,29 @@ def fixpoint(start: list[bool], grow: Callable[[list[bool]], Sequence[bool]]) ->
         start = grown
 
 
+def once(make: Callable[[list], Any]) -> Callable[[list], Any]:
+    """`make(flags)`, done once for the same flags: what a fixpoint asked last is asked again when it is found."""
+    made: dict[tuple, Any] = {}
+
+    def remembered(flags: list) -> Any:
+        key = tuple(flags)
+        if key not in made:
+            made[key] = make(flags)
+        return made[key]
+
+    return remembered
+
+
 def moving_body(body: Graph, n_consts: int, on: Sequence[bool]) -> tuple[Graph, list[bool]]:
     """The body of a loop with tangents: (consts*, dconsts*, carry*, dcarry*) -> (carry*, dcarry*), and which have one.
 
     **Arguments:** `on`: which of consts and carries have a tangent when the loop starts.
     """
     on_consts = list(on[:n_consts])
-    carried = fixpoint(list(on[n_consts:]), lambda carried: jvp_graph(body, [*on_consts, *carried])[1])
+    moved = once(lambda carried: jvp_graph(body, [*on_consts, *carried]))
+    carried = fixpoint(list(on[n_consts:]), lambda carried: moved(carried)[1])
+    both, alive = moved(carried)
     on = [*on_consts, *carried]
-    both, alive = jvp_graph(body, on)
     n, m = len(body.inputs), len(body.outputs)
     moving = spread(both.inputs[n:], on)
     ends = filled(spread(both.outputs[m:], alive), body.inputs[n_consts:], carried)

@@ -25,7 +25,7 @@ from ..passes.pipeline import tidy
 from ..trace.stage import inline, trace_graph
 from ..transforms.split import split_graph
 from ..transforms.transpose import transpose_graph
-from .bodies import filled, fixpoint, selected, spread
+from .bodies import filled, fixpoint, once, selected, spread
 
 INT = Aval((), np.dtype("int32"))
 FLOAT = Aval((), np.dtype("float32"))
@@ -63,7 +63,8 @@ def repeat_backwards(
     parts = split_graph(body, linear)
     moves = [k >= parts.n_residuals for k in range(len(parts.unknown.inputs))]
 
-    def transposed(on: Sequence[bool]) -> tuple[Graph, tuple[bool, ...]]:
+    @once
+    def transposed(on: list[bool]) -> tuple[Graph, tuple[bool, ...]]:
         return transpose_graph(parts.unknown, moves, selected(on, parts.out_unknown))
 
     def grow(on: list[bool]) -> list[bool]:

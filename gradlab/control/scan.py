@@ -22,7 +22,7 @@ from ..transforms.batch import batch_graph
 from ..transforms.jvp import jvp_graph
 from ..transforms.split import live_eqns
 from ..transforms.transpose import transpose_graph
-from .bodies import differs, filled, fixpoint, present, selected, spread, transpose_late, unknown_carries
+from .bodies import differs, filled, fixpoint, once, present, selected, spread, transpose_late, unknown_carries
 from .residuals import split_body
 
 
@@ -74,9 +74,10 @@ def _infer(*xs: Aval, body: Graph, loop: Loop) -> tuple[Aval, ...]:
 def _jvp(xs, tangents, *, body, loop):
     n_carry = loop.n_carry
     on_consts, on_carry, on_rows = loop.parts([t is not None for t in tangents])
-    carried = fixpoint(on_carry, lambda carried: jvp_graph(body, [*on_consts, *carried, *on_rows])[1][:n_carry])
+    moved = once(lambda carried: jvp_graph(body, [*on_consts, *carried, *on_rows]))
+    carried = fixpoint(on_carry, lambda carried: moved(carried)[1][:n_carry])
+    both, alive = moved(carried)
     on = [*on_consts, *carried, *on_rows]
-    both, alive = jvp_graph(body, on)
     n, m = len(body.inputs), len(body.outputs)
     ins, dins = loop.parts(both.inputs[:n]), loop.parts(spread(both.inputs[n:], on))
     ends, ys = loop.ends(both.outputs[:m])
@@ -177,11 +178,9 @@ def _transpose(cts, active, *xs, body, loop):
     linear = [*loop.parts(active)[0], *carried, *loop.parts(active)[2]]
     on_ends, on_ys = loop.ends([ct is not None for ct in cts])
 
-    def grow(on_ends: list[bool]) -> list[bool]:
-        return loop.parts(spread(transpose_graph(body, linear, [*on_ends, *on_ys])[1], linear))[1]
-
-    on_ends = fixpoint(on_ends, grow)
-    back, alive = transpose_graph(body, linear, [*on_ends, *on_ys])
+    transposed = once(lambda on_ends: transpose_graph(body, linear, [*on_ends, *on_ys]))
+    on_ends = fixpoint(on_ends, lambda on_ends: loop.parts(spread(transposed(on_ends)[1], linear))[1])
+    back, alive = transposed(on_ends)
     residuals = loop.parts([not a for a in linear])
     n_fixed, n_rows = sum(residuals[0]), sum(residuals[2])
     ins, start = [], 0
@@ -227,16 +226,14 @@ def _transpose(cts, active, *xs, body, loop):
 def _batch(xs, dims, *, body, loop):
     size = batch_size(xs, dims)
     consts, carry, rows = loop.parts(dims)
-    carried: list[Any] = [None if d is None else 0 for d in carry]
     rows = [None if d is None else 0 for d in rows]
-    while True:
-        _, found = batch_graph(body, [*consts, *carried, *rows], size)
-        grown = [0 if d is not None or e is not None else None for d, e in zip(carried, found, strict=False)]
-        if grown == carried:
-            break
-        carried = grown
+    batched = once(lambda on: batch_graph(body, [*consts, *(0 if c else None for c in on), *rows], size))
+    on = fixpoint([d is not None for d in carry], lambda on: [e is not None for e in batched(on)[1][: len(on)]])
+    carried: list[Any] = [0 if c else None for c in on]
+    graph, found = batched(on)
     ends = [*carried, *(None if d is None else 0 for d in loop.ends(found)[1])]
-    graph, _ = batch_graph(body, [*consts, *carried, *rows], size, ends)
+    if list(found) != ends:
+        graph, _ = batch_graph(body, [*consts, *carried, *rows], size, ends)
     x_consts, x_carry, x_rows = loop.parts(xs)
     outs = scan_call(
         graph,

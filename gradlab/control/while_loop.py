@@ -27,6 +27,7 @@ from .bodies import (
     ignoring,
     moving_body,
     needed_carries,
+    once,
     present,
     selected,
     spread,
@@ -152,17 +153,21 @@ def _batch(xs, dims, *, cond, body, how):
     size = batch_size(xs, dims)
     (x_cond, x_body, x_carry), (d_cond, d_body, d_carry) = how.parts(xs), how.parts(dims)
 
-    def grow(carried: list[bool]) -> list[bool]:
-        to = [0 if on else None for on in carried]
-        if batch_graph(cond, [*d_cond, *to], size)[1][0] is not None:
-            return [True] * len(carried)
-        return [e is not None for e in batch_graph(body, [*d_body, *to], size)[1]]
+    tested = once(lambda on: batch_graph(cond, [*d_cond, *(0 if c else None for c in on)], size))
+    turned = once(lambda on: batch_graph(body, [*d_body, *(0 if c else None for c in on)], size))
+
+    def grow(on: list[bool]) -> list[bool]:
+        if tested(on)[1][0] is not None:
+            return [True] * len(on)
+        return [e is not None for e in turned(on)[1]]
 
     carried = fixpoint([d is not None for d in d_carry], grow)
     to = [0 if on else None for on in carried]
     carry = [x if e is None else with_axis(x, d, 0, size) for x, d, e in zip(x_carry, d_carry, to, strict=True)]
-    test, (at,) = batch_graph(cond, [*d_cond, *to], size)
-    graph, _ = batch_graph(body, [*d_body, *to], size, to)
+    test, (at,) = tested(carried)
+    graph, found = turned(carried)
+    if list(found) != to:
+        graph, _ = batch_graph(body, [*d_body, *to], size, to)
     if at is None:
         return while_call(test, graph, how, x_cond, x_body, carry), tuple(to)
     # The loop goes on while any element does; an element that is done keeps its carry.

@@ -170,7 +170,7 @@ from ..numpy import zeros_like as zeros_like
 from ..trace.avals import is_jax_tracer
 from ..trace.tracer import Tracer
 
-_VERSIONS = ("2021.12", "2022.12", "2023.12", __array_api_version__)
+_VERSIONS = tuple(sorted({"2021.12", "2022.12", "2023.12", "2024.12", __array_api_version__}))
 
 
 def _namespace(self: Tracer, *, api_version: str | None = None) -> Any:

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..ir.graph import Aval, is_inexact
 from ..ops import shape as shape_ops
-from ..ops.arith import floor
+from ..ops.arith import exp, floor, log
 from ..ops.compare import eq, ge, select
-from ..ops.operands import fill
+from ..ops.operands import fill, kind
 from ..trace.avals import canonical_dtype
 from ..trace.builder import AMBIENT
 from ..trace.tracer import Tracer
@@ -223,7 +223,8 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     powers = linspace(0.0, 1.0, num, endpoint, dtype=start.real.dtype)
     powers = shape_ops.reshape(powers, tuple(num if i == axis else 1 for i in range(start.ndim + 1)))
     low, ratio = (shape_ops.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:])) for x in (start, stop / start))
-    out = low * ratio**powers
+    # One logarithm and one exponential, whose derivative it is; a complex ratio may be 0.
+    out = low * (ratio**powers if kind(start.dtype) == "c" else exp(powers * log(ratio)))
     return out if dtype is None else retype(out, canonical_dtype(dtype))
 
 

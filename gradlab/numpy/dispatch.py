@@ -15,7 +15,7 @@ from ..ir.errors import ArgumentError
 from ..ir.graph import Lit
 from ..trace.avals import is_jax_tracer
 from ..trace.builder import AMBIENT
-from ..trace.tracer import Tracer
+from ..trace.tracer import HELD, Held, Tracer
 from .aliasing import sharing
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +32,13 @@ def has_tracer(xs: Any) -> bool:
 
 def has_jax_tracer(xs: Any) -> bool:
     return any(has_jax_tracer(x) if type(x) is list or type(x) is tuple else is_jax_tracer(x) for x in xs)
+
+
+def read_held(x: Any) -> Any:
+    """`x`, or in a list or tuple its items, with variables replaced by the arrays they hold."""
+    if isinstance(x, Held):
+        return x.read()
+    return type(x)([read_held(y) for y in x]) if type(x) is tuple or type(x) is list else x
 
 
 OPERANDS = (Tracer, Lit, bool, int, float, complex, np.ndarray, np.generic, jax.Array)
@@ -99,6 +106,8 @@ def public(native: Callable[..., Any] | str) -> Callable[[F], F]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if (args and type(args[0]) is Tracer) or recording(args, kwargs):
                 return known(fn(*args, **kwargs), args, kwargs)
+            if HELD:
+                args, kwargs = read_held(args), {name: read_held(x) for name, x in kwargs.items()}
             return ours(*args, **kwargs)
 
         def recorded(*args: Any, **kwargs: Any) -> Any:

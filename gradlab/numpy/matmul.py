@@ -185,7 +185,8 @@ def _last(ndim: int, axis: int) -> list[int]:
 @public("matvec")
 def matvec(x1: Any, x2: Any, /) -> Any:
     """`jax.numpy.matvec`, on tracers too: matrices by vectors."""
-    return matmul(x1, expand_dims(x2, -1))[..., 0]
+    x, y = operands(x1, x2)
+    return matmul(x, y) if y.ndim == 1 and x.ndim > 1 else matmul(x, expand_dims(y, -1))[..., 0]
 
 
 @public("vecmat")

@@ -112,9 +112,10 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
 # -- calculus
 
 
-def _falling(p: Any, n: int, m: int) -> np.ndarray:
-    """k (k - 1) ... (k - m + 1) for the powers k = n-1, ..., m: what m derivatives put before them."""
-    return np.prod(np.arange(m, n)[::-1] - np.arange(m)[:, None], axis=0, dtype=float)
+def _falling(p: Any, n: int, m: int) -> Any:
+    """k (k - 1) ... (k - m + 1) for the powers k = n-1, ..., m of p: what m derivatives put before them."""
+    powers = shape_ops.rev(shape_ops.iota(p.dtype, (max(n - m, 0),)), (0,))
+    return math.prod((powers + (m - i) for i in range(1, m)), start=powers + m)
 
 
 @public("polyder")
@@ -122,7 +123,7 @@ def polyder(p: Any, m: int = 1) -> Any:
     """`jax.numpy.polyder`, on tracers too."""
     (p,) = _coefficients(p, inexact=True)
     m = _order("polyder", m)
-    return p[:-m] * np.asarray(_falling(p, len(p), m), p.dtype) if m else p
+    return p[:-m] * _falling(p, len(p), m) if m else p
 
 
 @public("polyint")

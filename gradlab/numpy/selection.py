@@ -10,7 +10,8 @@ from ..ir.errors import ArgumentError, ConcretizationError, DTypeError, Indexing
 from ..ops import index as index_ops
 from ..ops import shape
 from ..ops.compare import select
-from ..ops.operands import zeros_like
+from ..ops.index import gather, scatter_set
+from ..ops.operands import fill, zeros_like
 from . import axes as ax
 from .creation import array, lower_mask
 from .dispatch import public, sized_by_values
@@ -151,10 +152,13 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     x = permuted(x, [*rest, i, j])
     if not size:
         return shape.slice_(x, (0,) * x.ndim, (*x.shape[:-2], 0, 1), (1,) * x.ndim)[..., 0]
-    # The diagonal of the flattened matrix is every (n + 1)th element: a strided slice, no gather.
-    first = max(offset, 0) + max(-offset, 0) * n
-    flat = shape.reshape(x, (*x.shape[:-2], m * n))
-    return cut(flat, flat.ndim - 1, first, first + (size - 1) * (n + 1) + 1, n + 1)
+    return gather(x, *_on_diagonal(size, offset), axes=(x.ndim - 2, x.ndim - 1), mode="promise_in_bounds")
+
+
+def _on_diagonal(size: int, offset: int) -> tuple[Any, Any]:
+    """The rows and the columns of the elements of a diagonal."""
+    along = shape.iota("int32", (size,))
+    return along + max(-offset, 0), along + max(offset, 0)
 
 
 @public("diag")
@@ -165,22 +169,20 @@ def diag(v: Any, k: int = 0) -> Any:
         return diagonal(x, k)
     if x.ndim != 1:
         raise ShapeError(f"diag needs a vector or a matrix, got {x.aval}. Use diagonal for more axes.")
-    return _on_diagonal(x, k)
+    return _with_diagonal(x, k)
 
 
-def _on_diagonal(x: Any, k: int) -> Any:
+def _with_diagonal(x: Any, k: int) -> Any:
     n = x.shape[0] + abs(k)
-    zero = x.builder.literal(x.dtype.type(0).item(), x.aval.reshaped(()))
-    x = shape.pad(x, zero, (max(k, 0),), (max(-k, 0),), (0,)) if k else x
-    columns = shape.broadcast(x, shape=(n, n), axes=(1,))
-    rows, cols = (shape.iota("int32", (n, n), i) for i in (0, 1))
-    return select(rows + k == cols, columns, zeros_like(columns))
+    zeros = fill(x.dtype.type(0).item(), x.aval.reshaped((n, n)))
+    at = _on_diagonal(x.shape[0], k)
+    return scatter_set(zeros, x, *at, axes=(0, 1), mode="promise_in_bounds", unique=True)
 
 
 @public("diagflat")
 def diagflat(v: Any, k: int = 0) -> Any:
     """`jax.numpy.diagflat`, on tracers too."""
-    return _on_diagonal(ravel(v), k)
+    return _with_diagonal(ravel(v), k)
 
 
 @public("trace")

@@ -248,7 +248,7 @@ def softmax(x: Any, /, *, axis: Any = None) -> Any:
     """`jax.scipy.special.softmax`, on tracers too; where x is -inf, value and derivative are 0."""
     shifted, axes = _shifted(x, axis)
     terms = arith.exp(shifted)
-    return terms / red.sum(terms, axes, keepdims=True)
+    return terms * arith.reciprocal(red.sum(terms, axes, keepdims=True))
 
 
 @public(jsp.log_softmax)

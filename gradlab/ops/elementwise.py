@@ -97,11 +97,19 @@ sinh_p = elementwise("sinh", emit="lax.sinh({})", partials=(lambda out, x: cosh(
 cosh_p = elementwise("cosh", emit="lax.cosh({})", partials=(lambda out, x: sinh(x),))
 tanh_p = elementwise("tanh", emit="lax.tanh({})", partials=(lambda out, x: sub(1.0, square(out)),))
 asinh_p = elementwise("asinh", emit="lax.asinh({})", partials=(lambda out, x: rsqrt(add(square(x), 1.0)),))
+
+
+def _acosh_slope(out: Any, x: Any) -> Any:
+    below, above = sub(x, 1.0), add(x, 1.0)
+    if x.dtype.kind == "c":  # the root of the product is on the wrong branch for half of the complex plane
+        return mul(rsqrt(below), rsqrt(above))
+    return rsqrt(mul(below, above))
+
+
 acosh_p = elementwise(
     "acosh",
     emit="lax.acosh({})",
-    # Two roots: the root of the product is on the wrong branch for half of the complex plane.
-    partials=(lambda out, x: mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0))),),
+    partials=(_acosh_slope,),
 )
 atanh_p = elementwise("atanh", emit="lax.atanh({})", partials=(lambda out, x: reciprocal(_one_minus_square(x)),))
 

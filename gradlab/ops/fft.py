@@ -12,12 +12,13 @@ from ..ir.errors import ArgumentError, DTypeError, ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive
 from ..trace.builder import bind, bind1
-from .arith import add, mul, rem
+from .arith import mul, rem
 from .compare import eq, select
+from .convert import complex as complex_
 from .convert import conj, part_dtype
 from .families import linear
 from .operands import fill, require_axes, require_elements, require_kind, zeros_like
-from .shape import iota
+from .shape import broadcast, iota
 
 Ints = tuple[int, ...]
 KINDS = ("fft", "ifft", "rfft", "irfft")
@@ -79,13 +80,15 @@ def _call(x, *, kind, axes, lengths):
     return _emit(x, kind=kind, axes=axes, lengths=lengths)
 
 
-def _weighted(half: Any, axis: int, n: int, mirrored: bool) -> Any:
-    """Half a spectrum of n points, doubled where the other half mirrors it, or (not `mirrored`) where it does not."""
-    place, twice = iota("int32", half.shape, axis), add(half, half)
+def _weighted(half: Any, axis: int, n: int, alone: float, mirrored: float) -> Any:
+    """Half a spectrum of n points, times one number where the other half mirrors it, another where it does not."""
+    weights = Aval((half.shape[axis],), part_dtype(half.dtype))
+    place = iota("int32", weights.shape)
     if n % 2 == 0:
         place = rem(place, fill(max(n // 2, 1), place.aval))  # 0 for the two ends
-    alone = eq(place, zeros_like(place))
-    return select(alone, half, twice) if mirrored else select(alone, twice, half)
+    factor = select(eq(place, zeros_like(place)), fill(alone, weights), fill(mirrored, weights))
+    factor = broadcast(complex_(factor, zeros_like(factor)), half.shape, (axis,))
+    return mul(half, factor)
 
 
 def _transpose(cts, active, x, *, kind, axes, lengths):
@@ -96,12 +99,11 @@ def _transpose(cts, active, x, *, kind, axes, lengths):
         return (zeros_like(x),)
     if kind == "rfft":
         # Re Σ ct·exp(-iωt) over the half is Re Σ conj(ct)·exp(iωt), and irfft sums the half and its mirror image.
-        half = conj(_weighted(ct, axes[-1], lengths[-1], mirrored=False))
-        back = fft(half, kind="irfft", axes=axes, lengths=lengths)
-        return (mul(back, fill(points / 2, back.aval)),)
+        half = conj(_weighted(ct, axes[-1], lengths[-1], float(points), points / 2))
+        return (fft(half, kind="irfft", axes=axes, lengths=lengths),)
     if kind == "irfft":
-        half = fft(mul(ct, fill(1 / points, ct.aval)), kind="rfft", axes=axes, lengths=lengths)
-        return (conj(_weighted(half, axes[-1], lengths[-1], mirrored=True)),)
+        half = fft(ct, kind="rfft", axes=axes, lengths=lengths)
+        return (conj(_weighted(half, axes[-1], lengths[-1], 1 / points, 2 / points)),)
     return bind(fft_p, ct, kind=kind, axes=axes, lengths=lengths)
 
 

@@ -10,7 +10,8 @@ from ..ir.errors import DTypeError, ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive
 from ..trace.builder import bind, bind1
-from .arith import neg
+from .arith import div
+from .compare import eq, select
 from .families import batch_elementwise, elementwise, no_derivative
 from .operands import fill, require_kind, same_type
 
@@ -67,7 +68,9 @@ def _exponent_infer(x: Aval) -> tuple[Aval]:
 
 
 def _mantissa_slope(out, x):
-    return ldexp(fill(1.0, Aval(x.shape, x.dtype)), neg(exponent(x)))
+    # The quotient is a power of two, so it is exact; 0 and infinities are their own mantissas.
+    whole = eq(out, x)
+    return select(whole, fill(1.0, x.aval), div(out, select(whole, fill(1.0, x.aval), x)))
 
 
 mantissa_p = elementwise("mantissa", emit="jnp.frexp({})[0]", partials=(_mantissa_slope,), kinds="f", scalars=False)

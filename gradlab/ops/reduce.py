@@ -18,7 +18,7 @@ from ..trace.builder import bind, bind1
 from .arith import add, div, exp, log, mul, sub
 from .compare import eq, select
 from .convert import stop_gradient
-from .cumulative import INF, cumprod, shifted
+from .cumulative import INF
 from .families import aligned, batch_size, no_derivative, reduce_sum_p, reduction, with_axis
 from .operands import (
     axes_text,
@@ -31,7 +31,7 @@ from .operands import (
     same_type,
     zeros_like,
 )
-from .shape import broadcast, merge_axes
+from .shape import broadcast, merge_axes, pad, slice_in_dim, squeeze
 
 Ints = tuple[int, ...]
 INT32 = np.dtype("int32")
@@ -258,10 +258,22 @@ def reduce_prod(x: Any, *, axes: Sequence[int]) -> Any:
 
 def _prod_jvp(xs, ts, *, axes):
     (x, axis), (t, _) = merge_axes(xs[0], axes), merge_axes(ts[0], axes)
-    # ∂/∂x[i] is the product of the others: of those before times of those after. Nothing is divided by x[i].
-    before = shifted(cumprod(x, axis=axis), 1.0, axis, False)
-    after = shifted(cumprod(x, axis=axis, reverse=True), 1.0, axis, True)
-    return bind(reduce_prod_p, *xs, axes=axes), (reduce_sum(mul(mul(before, after), t), axes=(axis,)),)
+    if not x.shape[axis]:
+        return bind(reduce_prod_p, *xs, axes=axes), (reduce_sum(t, axes=(axis,)),)
+    # Halves are multiplied until one element is left, by the product rule: nothing is divided by an element.
+    while x.shape[axis] > 1:
+        (a, b), (da, db) = _halves(x, axis, 1.0), _halves(t, axis, 0.0)
+        x, t = mul(a, b), add(mul(da, b), mul(a, db))
+    return (squeeze(x, (axis,)),), (squeeze(t, (axis,)),)
+
+
+def _halves(x: Any, axis: int, beyond: float) -> tuple[Any, Any]:
+    """The halves along an axis; of an odd number of elements, the second one has a last one that is `beyond`."""
+    n = x.shape[axis]
+    first, second = slice_in_dim(x, 0, (n + 1) // 2, axis=axis), slice_in_dim(x, (n + 1) // 2, n, axis=axis)
+    high = [0] * x.ndim
+    high[axis] = n % 2
+    return first, pad(second, beyond, [0] * x.ndim, high)
 
 
 def _prod_emit(x, *, axes):

@@ -136,8 +136,8 @@ def _loggamma_partial(out, x):
 
 
 def _factorial_partial(out, n):
-    below = lt(n, 0.0)
-    return mul(out, digamma(add(select(below, zeros_like(n), n), 1.0)))
+    # What is not selected has the poles of digamma; the sum inside is the one that the factorial itself computes.
+    return select(lt(n, 0.0), zeros_like(n), mul(out, digamma(add(n, 1.0))))
 
 
 def _comb_partial(by_n: bool):

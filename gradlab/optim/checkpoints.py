@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,9 @@ class Checkpoints:
         path = Path(directory).absolute()
         if path.exists() and not path.is_dir():
             raise ArgumentError(f"checkpoint must be a directory, {path} is a file.")
-        logging.getLogger("absl").setLevel(max(logging.WARNING, logging.getLogger("absl").level))
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
+        )
         self._path = path
         self._manager = ocp.CheckpointManager(path, options=options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Iterator
@@ -56,10 +57,6 @@ class Group:
     def n(self) -> int:
         return len(self.marks)
 
-    @property
-    def k(self) -> int:
-        return jax.tree.leaves(self.batches)[0].shape[0] if self.marks else 0
-
 
 class Plan(NamedTuple):
     """Where groups must end: `total` steps or None, multiples of each of `periods`, ends of epochs if `at_epochs`."""
@@ -76,29 +73,30 @@ class Plan(NamedTuple):
 
 
 class Feed:
-    """The groups of a run, from a step and a mark on. `size`: the k of groups yet to be made.
+    """The groups of a run, from a step and a mark on.
 
+    **Attributes:** `k`: rows of the groups yet to be made; `size`: how many of them to use, at most.
     **Arguments:** `ahead`: how many groups a thread prepares in advance; 0 for none, all in the caller's thread.
     """
 
-    def __init__(self, source: Source, plan: Plan, step: int, mark: Mark, accumulate: int, size: int, ahead: int):
-        self.size = size
+    def __init__(self, source: Source, plan: Plan, step: int, mark: Mark, accumulate: int, ahead: int):
+        self.k = self.size = 1
         self._source, self._plan, self._accumulate = source, plan, accumulate
         self._made = self._groups(step, mark)
         self._stop = threading.Event()
         self._queue: queue.Queue = queue.Queue(max(1, ahead))
         self._ahead = ahead
-        self._held: list[Group] = []
+        self._found = self._batches(mark)
+        self._held: list[Any] = []
         self._thread: threading.Thread | None = None
 
-    def peek(self) -> Group | None:
-        """The next group, which `next` will return again; None if there is none."""
-        if not self._held:
-            group = next(self._made, None)
-            if group is None:
-                return None
-            self._held.append(group)
-        return self._held[0]
+    def peek(self) -> Any:
+        """A group of one step like those to come, for its types; None if there is none. Nothing is lost by looking."""
+        for item in self._found:
+            self._held.append(item)
+            if not isinstance(item, Mark):
+                return _stack([[item[0]] * self._accumulate], 1, self._accumulate)
+        return None
 
     def start(self) -> None:
         """Begin to work ahead."""
@@ -111,8 +109,6 @@ class Feed:
 
         **Raises:** `queue.Empty` if it takes longer than `seconds`: ask again; whatever the data raised.
         """
-        if self._held:
-            return self._held.pop()
         if self._thread is None:
             return next(self._made, None)
         item = self._queue.get(timeout=seconds)
@@ -157,14 +153,14 @@ class Feed:
             nonlocal step
             rows = [self._source.rows(batch) for batches in steps for batch in batches]
             total = None if any(r is None for r in rows) else sum(r for r in rows if r is not None)
-            stacked = _stack(steps, max(self.size, len(steps)), n) if steps else None
+            stacked = _stack(steps, max(self.k, len(steps)), n) if steps else None
             made = Group(step, stacked, list(marks), total, ends_epoch, marks[-1] if marks else mark)
             step += len(steps)
             steps.clear()
             marks.clear()
             return made
 
-        for found in self._batches(mark):
+        for found in itertools.chain(self._held, self._found):
             if isinstance(found, Mark):  # an epoch is over
                 mark = found
                 if micro:

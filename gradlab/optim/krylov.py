@@ -1,4 +1,4 @@
-"""`gmres`: x with A x = b for a matrix that is only known by what it does, the residual made small in ever more directions.
+"""`gmres`: x with A x = b for a matrix known only by what it does: the residual made small in ever more directions.
 
 Nothing is differentiated here; `gl.custom_linear_solve(matvec, b, gmres, gmres)` has the derivatives.
 """
@@ -32,7 +32,7 @@ def gmres(matvec: Callable, b: Any, tol: float | None = None, max_steps: int = 1
     flat = [np.asarray(leaf).ravel() for leaf in leaves]
     rhs = np.concatenate(flat) if len(flat) > 1 else flat[0]
     kept = max(1, min(KEPT, rhs.size))
-    tol = np.finfo(rhs.dtype).eps ** 0.75 if tol is None else tol
+    accuracy = float(np.finfo(rhs.dtype).eps) ** 0.75 if tol is None else tol
 
     def product(x: Any) -> Any:
         parts, start = [], 0
@@ -46,7 +46,7 @@ def gmres(matvec: Callable, b: Any, tol: float | None = None, max_steps: int = 1
     size = np.linalg.norm(rhs)
 
     def enough(state: dict) -> Any:
-        return tol * (size + state["A"] * np.linalg.norm(state["x"]))
+        return accuracy * (size + state["A"] * np.linalg.norm(state["x"]))
 
     def going(state: dict) -> Any:
         return (np.linalg.norm(state["r"]) > enough(state)) & (state["steps"] < max_steps)

@@ -38,6 +38,6 @@ def method_named(method: Any, options: Mapping[str, Any] | None, bounded: bool) 
             raise ArgumentError(f"method must be a name, a Method or an Optax transformation, got {method!r}.")
     if bounded and not found.bounded:
         raise ArgumentError(
-            f"{type(found).__name__} takes no bounds. Use method=\"lbfgsb\", or substitute x = lower + softplus(z)."
+            f'{type(found).__name__} takes no bounds. Use method="lbfgsb", or substitute x = lower + softplus(z).'
         )
     return found

@@ -11,6 +11,7 @@ JAX-traceable. Add the class to METHODS in methods.py: `minimize(method="newton-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +24,7 @@ from .iterate import Limits
 from .method import Method
 from .methods import method_named
 from .result import Result
-from .solver import solver_of
+from .solver import box_of, solver_of
 
 _UNLIMITED = 2**31 - 1
 _GTOL = {"float64": 1e-6, "float32": 1e-4}
@@ -40,7 +41,7 @@ def minimize(
     ftol: float = 0.0,
     xtol: float = 0.0,
     max_iters: int = 10_000,
-    max_evals: int | None = None,
+    max_evals: int = 2**31 - 1,
     has_aux: bool = False,
     callback: Callable[[Result], Any] | None = None,
     history: bool = False,
@@ -63,21 +64,25 @@ def minimize(
     **Raises:** `DTypeError` for integer leaves; `NonScalarError`; `ArgumentError` for an unknown method or option.
     """
     chosen = method_named(method, options, bounds is not None)
-    solver, inputs = solver_of(fun, x0, args, chosen, has_aux, bounds, history and max_iters + 1, differentiate)
-    limits = _limits(
-        _GTOL.get(solver.flat.dtype.name, 1e-4) if gtol is None else gtol, ftol, xtol, max_iters,
-        _UNLIMITED if max_evals is None else max_evals, solver.flat.dtype.name,
-    )  # fmt: skip
+    solver, inputs, put_aux = solver_of(fun, x0, args, chosen, has_aux, max_iters + 1 if history else 0)
+    gtol = _GTOL.get(solver.flat.dtype.name, 1e-4) if gtol is None else gtol
+    limits = _limits(gtol, ftol, xtol, max_iters, max_evals, solver.flat.dtype.name)
+    box = box_of(solver.flat, bounds)
     if callback is not None:
-        return solver.stepwise(limits, inputs, callback)
-    return solver.run(limits, inputs)
+        result = solver.stepwise(limits, box, inputs, callback)
+    else:
+        result = solver.jitted(limits, box, inputs)
+    return replace(result, aux=put_aux(result.aux)) if has_aux else result
 
 
 def _limits(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: str) -> Limits:
     numbers = (gtol, ftol, xtol, max_iters, max_evals)
     if all(type(x) in (float, int) for x in numbers):
         return _kept_limits(*map(float, numbers[:3]), *numbers[3:], dtype)
-    return Limits(jnp.stack([jnp.asarray(x, dtype) for x in numbers[:3]]), jnp.stack([jnp.asarray(x, jnp.int32) for x in numbers[3:]]))
+    return Limits(
+        jnp.stack([jnp.asarray(x, dtype) for x in numbers[:3]]),
+        jnp.stack([jnp.asarray(x, jnp.int32) for x in numbers[3:]]),
+    )
 
 
 @lru_cache(64)

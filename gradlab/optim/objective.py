@@ -87,6 +87,7 @@ class Objective:
 
     def __init__(self, graph: Graph, flat: Flat):
         self.graph, self.flat = graph, flat
+        self.solvers: dict = {}
         self.moving = (True,) * len(flat.avals)
         dtypes = [*(aval.dtype for aval in flat.avals), graph.outputs[0].aval.dtype]
         self.eps = max(float(jnp.finfo(dtype).eps) for dtype in dtypes)

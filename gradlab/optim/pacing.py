@@ -3,56 +3,40 @@
 from __future__ import annotations
 
 LONG_STEP = 0.01  # [s] above this, what a call costs beside its steps (about 1e-4 s) is lost in them
-CALL = 0.02  # [s] a call is made about this long: short enough for Ctrl-C and the progress bar
+CALL = 0.03  # [s] a call is made about this long: short enough for Ctrl-C and the progress bar
 MOST = 256
-MOST_BYTES = 2**26  # of stacked batches
-_TIMED = 3  # calls of each size that are timed, the first one's compilation apart
+MOST_BYTES = 2**24  # of stacked batches
+_TIMED = 2  # calls of each size that are timed
 
 
 class Pace:
-    """The k of the calls to come. `k` changes until `settled`.
+    """The size of the calls to come: it changes until `settled`.
 
-    **Arguments:** `asked`: a number, or "auto"; `step_bytes`: size of a step's batches; `steps`: those to come, or None
-    if that is not known; `most`: that can ever come together.
+    The program takes stacks of `k` steps and runs as many of them as it is told, so trying sizes compiles nothing.
+    **Arguments:** `asked`: a number, or "auto"; `step_bytes`: of a step's batches; `most`: that can ever come together.
     """
 
-    def __init__(self, asked: int | str, step_bytes: int, steps: int | None, most: int):
-        self.settled = asked != "auto"
-        self.k = 1 if asked == "auto" else min(int(asked), most)
-        self._most = max(1, min(MOST, most, MOST_BYTES // max(1, step_bytes)))
-        self._remaining = steps
-        self._compile: float | None = None
+    def __init__(self, asked: int | str, step_bytes: int, most: int):
+        automatic = asked == "auto"
+        self.k = max(1, min(most, MOST, MOST_BYTES // max(1, step_bytes)) if automatic else min(int(asked), most))
+        self.size = 1 if automatic else self.k
+        self.settled = self.size == self.k
+        self._compiled = False
         self._times: list[float] = []
-        self._best: tuple[float, int] | None = None
 
-    def observe(self, n: int, k: int, seconds: float) -> None:
-        """A call of `n` steps, by the program for `k`, took `seconds`."""
-        if self._remaining is not None:
-            self._remaining -= n
-        if self.settled or k != self.k:
+    def observe(self, n: int, seconds: float) -> None:
+        """A call of `n` steps took `seconds`."""
+        if self.settled or n != self.size:
             return
-        if self._compile is None:
-            self._compile = seconds
+        if not self._compiled:
+            self._compiled = True
             return
-        if n == k:
-            self._times.append(seconds / k)
+        self._times.append(seconds / n)
         if len(self._times) < _TIMED:
             return
-        self._decide(min(self._times), self._compile)
-        self._times, self._compile = [], None
-
-    def _decide(self, per_step: float, compilation: float) -> None:
-        if self._best is not None and per_step > 0.95 * self._best[0]:
-            per_step, self.k = min(self._best, (per_step, self.k))
-            self.settled = True
-            return
-        self._best = per_step, self.k
-        larger = self.k
-        while larger < self._most and larger * per_step < CALL:
-            larger = min(2 * larger, self._most)
-        # At best a call's cost vanishes. What that can save must be worth compiling once more.
-        saved = float("inf") if self._remaining is None else 0.5 * per_step * self._remaining
-        if per_step > LONG_STEP or larger < 2 * self.k or saved < compilation:
-            self.settled = True
-        else:
-            self.k = larger
+        per_step = min(self._times)
+        self._times = []
+        # What a call costs by itself is spread over its steps, so a larger one is never slower a step.
+        larger = 1 if per_step > LONG_STEP else min(self.k, max(self.size, int(CALL / per_step)))
+        self.settled = larger < 2 * self.size or larger == self.k
+        self.size = max(self.size, larger)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ..ir.errors import ArgumentError
 from ..trace.avals import is_jax_tracer
 from .flat import Flat
 from .iterate import Limits, Ran, solve, start, trip
@@ -20,27 +23,56 @@ from .result import Result, Status
 class Solver:
     """A method on an objective, as JAX functions of the inputs of its graph.
 
-    **Attributes:** `flat`: how x lies in a vector; `put_aux`: the auxiliary value from its outputs.
+    **Attributes:** `flat`: how x lies in a vector; `rows`: of history kept (0: none).
     """
 
-    def __init__(self, objective: Objective, method: Method, rows: int, differentiate: str):
-        self.objective, self.method, self.rows, self.differentiate = objective, method, rows, differentiate
+    def __init__(self, objective: Objective, method: Method, rows: int):
+        self.objective, self.method, self.rows = objective, method, rows
         self.flat: Flat = objective.flat
         self.n_x = len(self.flat.avals)
 
-    def call(self, limits: Limits, inputs: Sequence[Any], lower: Any, upper: Any) -> Result:
-        """The whole solve, on JAX arrays or tracers."""
-        problem, x0, projected = self._problem(inputs, lower, upper)
-        ran = solve(problem, self.method, x0, limits, self.rows)
-        return self._result(problem, ran, projected)
+    def whole(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any]) -> Result:
+        """The solve from start to end, on JAX arrays or tracers."""
+        problem, x0, projected = self._problem(box, inputs)
+        return self._result(problem, solve(problem, self.method, x0, limits, self.rows), projected)
+
+    def begin(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> Ran:
+        problem, x0, _ = self._problem(box, inputs)
+        return start(problem, self.method, x0, self.rows)
+
+    def trip(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any], ran: Ran) -> tuple[Ran, Result]:
+        """One evaluation, and what the answer would be after it."""
+        problem, _, projected = self._problem(box, inputs)
+        ran = trip(problem, self.method, limits, ran)
+        return ran, self._result(problem, ran, projected)
 
     @cached_property
     def jitted(self) -> Callable[..., Result]:
-        """`call`, compiled."""
-        return jax.jit(self.call)
+        """`whole`, compiled."""
+        return jax.jit(self.whole)
 
-    def _problem(self, inputs, lower, upper):
+    def stepwise(
+        self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any], callback: Callable[[Result], Any]
+    ) -> Result:
+        """The solve in a loop of Python's, which calls `callback` after each iteration."""
+        begin, step = self._steps
+        ran, told = begin(box, inputs), -1
+        while True:
+            ran, result = step(limits, box, inputs, ran)
+            if int(result.n_iters) > told:
+                told = int(result.n_iters)
+                if callback(result) and result.status == Status.RUNNING:
+                    return replace(result, code=jnp.asarray(Status.CALLBACK, jnp.int32))
+            if result.status != Status.RUNNING:
+                return result
+
+    @cached_property
+    def _steps(self) -> tuple[Callable, Callable]:
+        return jax.jit(self.begin), jax.jit(self.trip)
+
+    def _problem(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> tuple[Any, Any, Any]:
         x0 = self.flat.vector(inputs[: self.n_x])
+        lower, upper = box
         problem = self.objective.at(inputs[self.n_x :], lower, upper)
         if lower is None:
             return problem, x0, False
@@ -49,12 +81,45 @@ class Solver:
 
     def _result(self, problem: Any, ran: Ran, projected: Any) -> Result:
         state, flat = ran.state, self.flat
-        x, f, g = state.x, state.f, state.g
+        x = state.x
         active = None
         if problem.lower is not None:
-            active = flat.unflatten((x >= problem.upper).astype(jnp.int8) - (x <= problem.lower).astype(jnp.int8))
+            active = flat.unflatten((x >= problem.upper).astype(x.dtype) - (x <= problem.lower).astype(x.dtype))
         return Result(
-            x=flat.unflatten(x), f=f, grad=flat.unflatten(g, conjugate=True), gnorm=state.gnorm, code=state.status,
-            n_iters=state.n_iters, n_evals=ran.n_evals, n_nonfinite=ran.n_nonfinite, projected=projected,
-            history=ran.history, aux=None, active=active,
+            x=flat.unflatten(x), f=state.f, grad=flat.unflatten(state.g, conjugate=True), gnorm=state.gnorm,
+            code=state.status, n_iters=state.n_iters, n_evals=ran.n_evals, n_nonfinite=ran.n_nonfinite,
+            projected=projected, history=ran.history, aux=problem.aux(x), active=active,
         )  # fmt: skip
+
+
+def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool, rows: int) -> tuple:
+    """(the solver, the inputs of its graph, how to put the auxiliary value back from its outputs)."""
+    read = Read(fun, x0, args, "minimize")
+    _, put_aux = read.scalar(has_aux)
+    flat = read.flat
+    objective, inputs = read.reading.program(("minimize", flat), lambda graph: Objective(graph, flat))
+    solver = objective.solvers.get((method, rows))
+    if solver is None:
+        solver = objective.solvers.setdefault((method, rows), Solver(objective, method, rows))
+    return solver, inputs, put_aux
+
+
+def box_of(flat: Flat, bounds: Any) -> tuple[Any, Any]:
+    """The bounds as two vectors, or (None, None).
+
+    **Raises:** `ArgumentError` if they are no pair or a lower one is above its upper one; as `Flat.spread`.
+    """
+    if bounds is None:
+        return None, None
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise ArgumentError(f"bounds must be a pair (lower, upper), got {bounds!r}.")
+    lower, upper = (
+        flat.spread(bound, name, default)
+        for bound, name, default in zip(bounds, ("the lower bound", "the upper bound"), (-np.inf, np.inf), strict=True)
+    )
+    full = (flat.size,)
+    lower = jnp.full(full, -np.inf, flat.dtype) if lower is None else lower
+    upper = jnp.full(full, np.inf, flat.dtype) if upper is None else upper
+    if not (is_jax_tracer(lower) or is_jax_tracer(upper)) and bool(jnp.any(~(lower <= upper))):
+        raise ArgumentError("every lower bound must be at most its upper bound. Exchange them, or drop one.")
+    return lower, upper

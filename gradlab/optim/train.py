@@ -170,19 +170,18 @@ def train(
             state = found[0]["state"]
         mark = Mark.of_json(found[1]["mark"]) if found else Mark()
         step = int(state.step)
-        feed = Feed(source, plan, step, mark, accumulate, 1, prefetch)
+        feed = Feed(source, plan, step, mark, accumulate, prefetch)
         first = None if steps is not None and step >= steps else feed.peek()
-        if first is not None and first.marks:
-            programs.check(state, first.batches, key)
+        if first is not None:
+            programs.check(state, first, key)
         if store is not None and not found:
             store.clear()
         outlets.open(step, found is not None and found[1]["evaluated_at"] == step)
 
         total = steps if steps is not None else _total(source, epochs, accumulate)
-        pace = Pace(
-            steps_per_call, _bytes_of(first), None if total is None else total - step, _cap(plan, source, recipe)
-        )
-        feed.size = pace.k
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(first))
+        pace = Pace(steps_per_call, size, _cap(plan, source, recipe))
+        feed.k, feed.size = pace.k, pace.size
         bar = Bar(progress, total, step)
         save = None if store is None else _saver(store, settings)
         run = Run(programs, state, key, feed, plan, pace, options, bar, outlets, save, mark)
@@ -199,7 +198,7 @@ def train(
         for part in (feed, bar, outlets, store):
             if part is not None:
                 part.close()
-    return _trained(run, pace.k, step if found else None, accumulate)
+    return _trained(run, pace.size, step if found else None)
 
 
 # -- checkpoints
@@ -258,7 +257,7 @@ def _saves(checkpoint: Any, recipe: Recipe) -> bool:
 # -- the ends
 
 
-def _trained(run: Run, k: int, resumed_from: int | None, accumulate: int) -> Trained:
+def _trained(run: Run, k: int, resumed_from: int | None) -> Trained:
     state, status = run.state, run.status
     assert status is not None
     return Trained(
@@ -290,10 +289,6 @@ def _cap(plan: Plan, source: Source, recipe: Recipe) -> int:
     if plan.at_epochs and source.length is not None:
         ends.append(-(-source.length // recipe.accumulate))
     return min(ends, default=2**30)
-
-
-def _bytes_of(group: Any) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(group.batches)) if group is not None and group.marks else 0
 
 
 # -- what is refused

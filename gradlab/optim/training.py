@@ -189,8 +189,8 @@ class Run:
         if reached > start:
             self.mark, self.step = group.marks[reached - 1], group.first + reached
         seconds = time.perf_counter() - call.began
-        self._pace.observe(reached - start, group.k, seconds)
-        self._feed.size = self._pace.k
+        self._pace.observe(reached - start, seconds)
+        self._feed.size = self._pace.size
         if reached < group.n:
             # Calls that followed found the state halted and did nothing: they are still to be done.
             rest = [(later.group, later.start) for later in self._pending]

@@ -1,7 +1,7 @@
-"""Blocks that are padded with zeros and added up are put side by side: pads are sums of mostly zeros, joints are copies.
+"""Blocks that are padded with zeros and added up are put side by side: zeros need no adding.
 
-The derivative of reading an array piece by piece (split, unpacking, `x[:k]` and `x[k:]`) adds the pieces' derivatives up,
-each in an array of zeros of full size. Pieces that do not overlap need no sum.
+The derivative of reading an array piece by piece (split, unpacking, `x[:k]` and `x[k:]`) adds up the derivatives of the
+pieces, each in an array of zeros of full size. Pieces that do not overlap need no sum.
 """
 
 from __future__ import annotations

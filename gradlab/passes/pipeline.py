@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir.graph import Graph
+from .blocks import join_blocks
 from .cse import cse
 from .dce import dce
 from .fold import fold
@@ -14,7 +15,7 @@ from .simplify import simplify
 from .sink import sink
 
 Pass = Callable[[Graph], Graph]
-CANONICAL: tuple[Pass, ...] = (dce, hold_extrema, lengths, sink, fold, simplify, cse, dce)
+CANONICAL: tuple[Pass, ...] = (dce, hold_extrema, lengths, sink, fold, join_blocks, simplify, cse, dce)
 
 
 def tidy(graph: Graph, passes: tuple[Pass, ...] = CANONICAL) -> Graph:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.errors import DTypeError, StructureError
 from ..ir.graph import Aval, Lit, is_key
-from .tracer import Tracer
+from .tracer import Held, Tracer
 
 _PYTHON = {bool: "bool", int: "int", float: "float", complex: "complex"}
 
@@ -80,6 +80,8 @@ def aval_of(x: Any) -> Aval:
     for base in _PYTHON:
         if isinstance(x, base):
             return _SCALARS[x64(), base]
+    if isinstance(x, Held):
+        return x.aval
     raise StructureError(
         f"a number or an array was needed, got {x!r} of type {kind.__name__}. "
         "Register its class as a pytree (jax.tree_util.register_dataclass), or pass it as a static argument."

@@ -19,7 +19,7 @@ from ..ir.graph import Aval, Eqn, Graph, Lit, Var, scalar_key
 from ..ir.primitive import Primitive
 from ..ir.where import INTERNAL, Where
 from .avals import aval_of, canonical_dtype, is_jax_tracer
-from .tracer import Tracer, no_value
+from .tracer import Held, Tracer, no_value
 
 INPUT, CAPTURE, LITERAL = "input", "capture", "literal"
 NO_PARAMS: dict[str, Any] = {}  # shared by all equations without parameters; nobody writes into it
@@ -85,6 +85,12 @@ class Builder:
         self.evaluate = None
 
     # -- recording
+
+    recording = True  # whether what is done to its tracers may be differentiated (a tape stops)
+
+    def shown(self, tracer: Tracer) -> str:
+        """How a tracer is printed."""
+        return f"Tracer<{tracer.aval}>"
 
     def _source(self, kind: str, aval: Aval) -> Tracer:
         tracer = Tracer(aval, self, len(self.origin), kind)
@@ -155,7 +161,7 @@ class Builder:
             )
         if isinstance(x, np.generic):
             return self.literal(x.item(), aval_of(x))
-        return self.capture(x)
+        return self.operand(x.read(), like) if isinstance(x, Held) else self.capture(x)
 
     def record(self, prim: Primitive, xs: tuple, params: dict[str, Any]) -> tuple[Tracer, ...]:
         """The results of `prim(*xs, **params)`: recorded once, however often it is written."""

@@ -48,7 +48,7 @@ class Tracer(Typed, _Array):
         return self.aval.weak
 
     def __repr__(self) -> str:
-        return f"Tracer<{self.aval}>"
+        return self.builder.shown(self)
 
     def __len__(self) -> int:
         if not self.aval.shape:
@@ -118,13 +118,19 @@ class Tracer(Typed, _Array):
         """The array as nested Python lists."""
         return np.asarray(self.value(".tolist()")).tolist()
 
+    def numpy(self) -> np.ndarray:
+        """The array's value as NumPy's, with no derivative."""
+        return np.asarray(self.value(".numpy()"))
+
     def __format__(self, spec: str) -> str:
         if spec and not self.aval.shape:
             return format(self._scalar("a format specification").item(), spec)
         return format(repr(self), spec)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        raise not_an_array(self.aval)
+        if self.builder.recording:
+            raise not_an_array(self.aval)
+        return np.asarray(self.value("NumPy"), dtype)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise ConversionError(
@@ -137,6 +143,19 @@ class Tracer(Typed, _Array):
             "`in` would compare values while the program is only being recorded. "
             "Write (x == item).any(), which is traced like any other operation."
         )
+
+
+class Held(Typed):
+    """An object that holds an array and may come to hold another: as an operand it is the array it holds now."""
+
+    __slots__ = ()
+
+    def read(self) -> Any:
+        """A tracer of the trace that watches it, or the array."""
+        raise NotImplementedError
+
+
+HELD: list[type] = []  # the classes of such objects, from the first that is made
 
 
 def no_value(aval: Aval, wanted_by: str) -> ConcretizationError:

@@ -1,4 +1,4 @@
-"""What a solver finds is differentiated as the answer to its problem: exact, in every mode, whatever the solver does."""
+"""What a solver finds is differentiated as the answer to its problem: exact, in every mode, whatever it does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 import gradlab as gl
 import gradlab.numpy as gnp
+from gradlab.ir.errors import GradlabError
 from tests.control.support import GL, LAX, agree, same
 
 A = np.array([[3.0, 1.0, 0.2], [0.3, 4.0, 0.1], [0.5, -0.2, 2.0]])
@@ -255,5 +256,5 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_errors(name):
     call, remedy = WRONG[name]
-    with pytest.raises(gl.ir.errors.GradlabError, match=remedy):
+    with pytest.raises(GradlabError, match=remedy):
         gl.grad(call)(0.5)

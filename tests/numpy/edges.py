@@ -205,8 +205,7 @@ TABLE: dict[str, list[Row]] = {
         Row("np.linalg.inv(np.diag(x))[0, 0]", [0.0, 1.0], "there is no value"),
     ],
     "Special functions": [
-        Row("special.gammaln(x)", 0.0, POLE),
-        Row("special.digamma(x)", 0.0, POLE),
+        Row("special.gammaln(x)", -1.0, POLE),  # at 0 JAX's versions differ
         Row("special.digamma(x)", -1.0, POLE),
         Row("special.erfinv(x)", 1.0, POLE),
         Row("special.ndtri(x)", 0.0, POLE),

@@ -41,7 +41,10 @@ from .api import vmap as vmap
 from .api import while_loop as while_loop
 from .interop.jax_in import from_jax as from_jax
 from .optim.fixed_point import fixed_point as fixed_point
+from .tools import GradientTape as GradientTape
+from .tools import Variable as Variable
 from .tools import check_grads as check_grads
+from .tools import diagnose as diagnose
 from .tools import numeric as numeric
 from .tools import show as show
 from .tools import source as source

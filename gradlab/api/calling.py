@@ -52,6 +52,13 @@ def cache_clear() -> None:
     STATS["compiles"] = 0
 
 
+class _Builders(threading.local):
+    make: Callable[..., Builder] = Builder
+
+
+BUILDERS = _Builders()  # what makes the trace a function is read into; set where more is to be known of it
+
+
 class Reading:
     """A function read once: its trace, still open, and what came out.
 
@@ -101,7 +108,7 @@ class Reading:
         return True
 
     def _read(self, call: Callable[[Sequence[Any]], Any], avals: Sequence[Aval], values: Sequence[Any] | None) -> None:
-        builder = self.builder = Builder(evaluate if values is not None else None)
+        builder = self.builder = BUILDERS.make(evaluate if values is not None else None)
         with builder:
             if values is not None:
                 tracers = [builder.input(aval, x) for aval, x in zip(avals, values, strict=True)]
@@ -131,7 +138,7 @@ class Reading:
 
     def graph(self) -> Graph:
         """The closed graph: (inputs*, captured*) -> (outs*), its long repetitions rolled into loops."""
-        return rolled(self.builder.graph(self.outs, names=self.names()))
+        return rolled(self.builder.graph(self.outs, names=self.names()), len(self.given))
 
     def inputs(self) -> list[Any]:
         """What the closed graph is of: the values given, then those captured."""
@@ -150,7 +157,7 @@ class Reading:
         """
         builder = self.builder
         scalars = [Lit(value, builder.aval(id).reshaped(())) for id, value in builder.scalars]
-        graph = rolled(builder.graph(self.outs, frozenset(range(len(scalars))), self.names()))
+        graph = rolled(builder.graph(self.outs, frozenset(range(len(scalars))), self.names()), len(self.given))
         inputs = [*self.inputs(), *scalars]
         builder.close()
         return graph, inputs
@@ -206,7 +213,8 @@ class Entry:
                 varying = tuple(sorted({*varying, *changed}))
                 made = None
         if made is None:
-            made = make(rolled(reading.builder.graph(reading.outs, frozenset(varying), reading.names())))
+            graph = reading.builder.graph(reading.outs, frozenset(varying), reading.names())
+            made = make(rolled(graph, len(reading.given)))
             self.latest = made, varying
         return made, varying
 

@@ -16,7 +16,7 @@ from ..ir.graph import Aval, Graph, Var
 from ..ops.convert import stop_gradient as stop_gradient_op
 from ..trace.avals import aval_of
 from ..trace.builder import AMBIENT, innermost
-from ..trace.tracer import Tracer
+from ..trace.tracer import Held, Tracer
 from .arguments import name_of, require_function, tree_flatten, tree_structure, tree_unflatten
 from .calling import Reading
 from .results import Results
@@ -25,8 +25,9 @@ from .results import Results
 def stop_gradient(x: Any) -> Any:
     """`x` (any pytree), with a derivative of zero."""
     leaves, tree = tree_flatten(x)
+    leaves = [leaf.read() if isinstance(leaf, Held) else leaf for leaf in leaves]
     if innermost(leaves) is None:
-        return jax.lax.stop_gradient(x)
+        return jax.lax.stop_gradient(tree_unflatten(tree, leaves))
     return tree_unflatten(tree, [stop_gradient_op(leaf) if type(leaf) is Tracer else leaf for leaf in leaves])
 
 

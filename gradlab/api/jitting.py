@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ..control.reroll import ROLLING, rerolling
+from ..ir.errors import ArgumentError
 from ..lower.compile import Executable
 from ..passes.pipeline import tidy
 from ..trace.avals import is_jax_tracer
@@ -20,6 +21,7 @@ from .arguments import OnLeaves, call_names, name_of, require_function, tree_fla
 from .calling import Reading
 from .dialect import DIALECTS
 from .results import Results
+from .specialize import specialized
 
 _ARRAYS = (jax.Array, np.ndarray, Tracer)  # static arguments are hashable, so a NumPy array is none
 
@@ -28,17 +30,26 @@ class _ClosesOverTracer(Exception):
     """Raised under jax.jit by a function whose closure belongs to a gradlab trace, which jax.jit cannot return to."""
 
 
-def jit(fun: Callable, *, reroll: bool = True, **options: Any) -> Callable:
+def jit(
+    fun: Callable, *, reroll: bool = True, branches: str = "refuse", max_specializations: int = 8, **options: Any
+) -> Callable:
     """A compiled `fun`: read once per signature of its arguments, then called at JAX's own speed.
 
     **Arguments:** `fun`: any function gradlab can trace, derivatives included. `options`: those of `jax.jit`
     (`static_argnums`, `static_argnames`, `donate_argnums`, `donate_argnames`, `device`, `in_shardings`, ...).
-    `reroll`: whether long repetitions that Python loops leave become scans (see `rerolling`).
+    `reroll`: whether long repetitions that Python loops leave become scans (see `rerolling`). `branches`: what happens
+    when Python asks for the value of an argument (`if`, `while`, `int()`, `range(int(n))`): "refuse" raises;
+    "specialize" follows the value, and compiles one program for each way through the function, at most
+    `max_specializations` for one combination of the arguments' types. Every call then waits for its answers; a wrong
+    guess costs one more program run, and a new way a new reading.
     **Returns:** a function of the same arguments, with the `.lower`, `.trace`, `.eval_shape` and `.clear_cache` of
     `jax.jit`. Inside a gradlab trace it is read like any other function, without values.
-    **Raises:** `ConcretizationError` where `fun` needs the value of an argument that is not static.
+    **Raises:** `ConcretizationError` where `fun` needs the value of an argument that is not static, or, specialized,
+    one more program than allowed; `ArgumentError` for a donation, which a specialized function cannot honour.
     """
     require_function(fun, "jit")
+    if branches not in ("refuse", "specialize"):
+        raise ArgumentError(f'branches must be "refuse" or "specialize", got {branches!r}.')
 
     @wraps(fun)
     def read(*args, **kwargs):
@@ -86,7 +97,7 @@ def jit(fun: Callable, *, reroll: bool = True, **options: Any) -> Callable:
 
     for name in ("lower", "trace", "eval_shape", "clear_cache"):
         setattr(jitted, name, getattr(compiled, name))
-    return jitted
+    return specialized(fun, jitted, max_specializations, reroll, options) if branches == "specialize" else jitted
 
 
 def read_arrays(

@@ -162,7 +162,8 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any, *, checkpo
 
     **Arguments:** `init_val`: any pytree of arrays. `checkpoints`: how many states the reverse pass may keep at once,
     the others being computed again (a megabyte of states by default, 32 at least and 1024 at most). The trip count is
-    not bounded and nothing is truncated.
+    not bounded and nothing is truncated. Where what is differentiated reaches the loop as at most four numbers, and
+    `checkpoints` is not given, the reverse mode of the loop is its forward mode, which keeps nothing at all.
     **Returns:** the last value.
     **Raises:** `StructureError`, `ShapeError` if body_fun changes structure or types, or cond_fun gives no boolean.
     """

@@ -8,12 +8,14 @@ here is arithmetic on arrays of such numbers, in time proportional to the length
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ir.graph import Aval, Eqn, Graph, Lit, Var, is_key, scalar_key
+from ..ops.contract import dot_general_p
 from ..ops.convert import convert_p
 from ..ops.families import broadcast_p, permute_p, reshape_p
 from ..ops.shape import slice_p
@@ -22,6 +24,7 @@ MIN_TRIPS = 3
 MAX_LAG = 8  # how many turns back an operand may come from
 _NEAR = 32  # operands made within so many values tell apart equations that do the same
 _MOST_PERIODS = 12  # tried for each length of window
+_OWN_CODE = 6  # a matrix product that XLA writes code for compiles as long as so many equations
 _MOVES_DATA = frozenset((slice_p, reshape_p, broadcast_p, permute_p, convert_p))
 
 
@@ -72,9 +75,21 @@ STAYS, MOVES, DIFFERS = 0, 1, 2
 
 
 def weight_of(eqn: Eqn) -> int:
-    """How many equations there are to compile: none where data only moves, those of a loop's body once."""
-    inner = sum(weight_of(e) for _, g in eqn.graphs for e in g.eqns)
-    return inner + (eqn.prim not in _MOVES_DATA)
+    """How much there is to compile, in elementwise equations: nothing where data only moves, a loop's body once."""
+    if eqn.prim in _MOVES_DATA:
+        return 0
+    if eqn.prim is dot_general_p:
+        return _OWN_CODE if _is_small(eqn) else 1
+    return 1 + sum(weight_of(e) for _, g in eqn.graphs for e in g.eqns)
+
+
+def _is_small(eqn: Eqn) -> bool:
+    """Whether XLA writes code of its own for a matrix product: with a vector, or of very small matrices."""
+    x, y = eqn.inputs
+    terms = math.prod(x.shape[a] for a in eqn.params["contract"][0])
+    batch = math.prod(x.shape[a] for a in eqn.params["batch"][0])
+    rows, columns = (a.aval.size // max(terms * batch, 1) for a in (x, y))
+    return min(rows, columns) <= 1 or rows * columns * terms <= 4096
 
 
 def code_of(graph: Graph) -> Code:
@@ -173,7 +188,7 @@ def _mixed(h: np.ndarray) -> np.ndarray:
 
 
 def periods(code: Code, least: int) -> list[int]:
-    """Distances at which at least `least` equations in all come again, found by windows of 1, 4, 16, ... equations.
+    """Distances at which equations of weight `least` in all come again, found by windows of 1, 4, 16, ... equations.
 
     A longer window tells the period of an outer loop from that of what repeats within its body.
     """
@@ -188,10 +203,11 @@ def periods(code: Code, least: int) -> list[int]:
     h = _mixed(_mixed(code.kind.astype(np.uint64)) + (sums[code.start[1:]] - sums[code.start[:-1]]))
     found: set[int] = set()
     width = 1
-    while len(h) >= least and width <= n // MIN_TRIPS:
+    while width <= n // MIN_TRIPS:
         order = np.argsort(h, kind="stable")
         again = h[order[1:]] == h[order[:-1]]
-        gaps = np.bincount((order[1:] - order[:-1])[again]) if again.any() else np.zeros(1, np.int64)
+        first = order[:-1][again]
+        gaps = np.bincount(order[1:][again] - first, code.weight[first]) if len(first) else np.zeros(1)
         # A window that begins in the last turns looks beyond the loop and meets nothing.
         often = np.flatnonzero(gaps * MIN_TRIPS >= least)
         if not len(often):

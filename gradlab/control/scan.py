@@ -23,6 +23,7 @@ from ..transforms.jvp import jvp_graph
 from ..transforms.split import live_eqns
 from ..transforms.transpose import transpose_graph
 from .bodies import differs, filled, fixpoint, once, present, selected, spread, transpose_late, unknown_carries
+from .forward import forward_split
 from .residuals import split_body
 
 
@@ -104,6 +105,10 @@ def _jvp(xs, tangents, *, body, loop):
 def _split(eqn: Eqn, unknown: list[bool]) -> tuple[list[Eqn], list[Eqn]]:
     body, loop = eqn.params["body"], eqn.params["loop"]
     parts = split_body(body, loop.n_consts, loop.n_carry, unknown, loop.length)
+    if not any(parts.out_unknown[loop.n_carry :]):
+        halves = forward_split(eqn, unknown, parts.out_unknown, 1)
+        if halves is not None:
+            return halves
     on = parts.unknown
     operands = dict(zip(body.inputs, eqn.inputs, strict=True))
     consts, carry, rows = loop.parts(list(zip(body.inputs, on, strict=True)))

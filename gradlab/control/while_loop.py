@@ -34,8 +34,10 @@ from .bodies import (
     transpose_late,
     unknown_carries,
 )
+from .forward import forward_split
 from .reversal import repeat_backwards
 
+FEW = 4  # numbers that the tangents come from: so many forward passes cost no more than going back through the states
 INT = Aval((), np.dtype("int32"))
 
 
@@ -99,13 +101,20 @@ def _jvp(xs, tangents, *, cond, body, how):
 
 
 def _split(eqn: Eqn, unknown: list[bool]) -> tuple[list[Eqn], list[Eqn]]:
-    """What is known is run now, its trips counted; the rest goes round as often, beside the known carries once more."""
+    """What is known is run now, its trips counted; the rest goes round as often, beside the known carries once more.
+
+    Where only a few numbers are unknown, all of it is run now, by forward mode.
+    """
     cond, body, how = eqn.params["cond"], eqn.params["body"], eqn.params["how"]
     on_cond, on_body, carry = how.parts(unknown)
     carried = unknown_carries(body, how.n_body, len(body.outputs), [*on_body, *carry])
     read = {a for e in cond.eqns for a in e.inputs} | set(cond.outputs)
     if any(on_cond) or any(u and v in read for u, v in zip(carried, cond.inputs[how.n_cond :], strict=True)):
         return [], [eqn]
+    if not how.slots:
+        halves = forward_split(eqn, unknown, carried, FEW)
+        if halves is not None:
+            return halves
     late_outs = [v if u else Var(v.aval, v.name) for v, u in zip(eqn.outputs, carried, strict=True)]
     if how.counter >= 0:
         first = _prune(eqn, [not u for u in carried])

@@ -6,10 +6,9 @@ JAX's own, and what JAX recorded is read. So its side effects happen twice on th
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +28,9 @@ from ..trace.builder import AMBIENT, Builder, innermost
 from ..trace.tracer import Tracer
 from . import lax_calls, lax_index, lax_loops, lax_numeric, lax_table  # noqa: F401  (they fill the table of rules)
 from .jaxpr import aval_from, program, read, with_type
+from .remembered import LIBRARIES, Remembered
 
-_LIBRARIES = str(Path(jax.__file__).resolve().parent.parent)
-_NUMPYS = tuple(str(Path(_LIBRARIES) / name) for name in ("numpy", "scipy")) + (PACKAGE,)
+_NUMPYS = tuple(str(Path(LIBRARIES) / name) for name in ("numpy", "scipy")) + (PACKAGE,)
 _WANTS_VALUES = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
@@ -211,24 +210,13 @@ class _Jax:
     """How gradlab notices that a function calls jax.numpy on its tracers, and reads it then."""
 
     def __init__(self) -> None:
-        self._known: dict[int, weakref.ref] = {}
+        self._known = Remembered()
 
     def knows(self, fun: Callable) -> bool:
-        if not self._known:
-            return False
-        fun = _plain(fun)
-        return id(fun) in self._known or id(getattr(fun, "__code__", None)) in self._known
+        return fun in self._known
 
     def remember(self, fun: Callable) -> None:
-        fun = _plain(fun)
-        # A function made anew for every call has one code; that of another library's wrapper is everybody's.
-        code = getattr(fun, "__code__", None)
-        anchor = fun if code is None or code.co_filename.startswith((_LIBRARIES, PACKAGE)) else code
-        try:
-            name = id(anchor)
-            self._known[name] = weakref.ref(anchor, lambda _: self._known.pop(name, None))
-        except TypeError:  # it cannot be referred to weakly: it is found out again each time
-            pass
+        self._known.add(fun)
 
     def concerns(self, error: Exception) -> bool:
         if isinstance(error, HandedTracerError):
@@ -247,12 +235,6 @@ class _Jax:
     def outside(self, fun: Callable, *args: Any, **kwargs: Any) -> Any:
         with _explained():
             return _outside(fun, *args, **kwargs)
-
-
-def _plain(fun: Any) -> Any:
-    while type(fun) is partial:
-        fun = fun.func
-    return fun
 
 
 def _names_tracer(error: BaseException) -> bool:
@@ -274,7 +256,7 @@ def _raised_by_library(error: BaseException) -> bool:
         if not filename.startswith((PACKAGE, "<")):
             inner = filename
         step = step.tb_next
-    return inner.startswith(_LIBRARIES) and not inner.startswith(_NUMPYS)
+    return inner.startswith(LIBRARIES) and not inner.startswith(_NUMPYS)
 
 
 DIALECTS.append(_Jax())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+from opcode import opname
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -15,6 +16,9 @@ _TRANSPARENT = (ModuleType, type, np.ndarray, np.random.Generator, np.random.Ran
 _APPLIED = ("CALL", "PRECALL", "BINARY_SUBSCR", "BINARY_SLICE")
 RESULT = "()"  # stands in the names for a call: np.vectorize(f)(x) is of ("np", "vectorize", "()")
 _SILENT = frozenset(("PUSH_NULL", "PRECALL", "KW_NAMES", "CACHE", "EXTENDED_ARG", "NOP", "COPY", "SWAP"))
+
+_COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>")
+_CONVERSIONS = frozenset(("float", "int", "complex"))
 
 _chains: dict[tuple[int, int], tuple[CodeType, tuple[str, ...]]] = {}
 
@@ -55,6 +59,43 @@ def _chain(code: CodeType, lasti: int) -> tuple[str, ...]:
         else:
             return ()
     return ()
+
+
+def mapped(frame: FrameType) -> Any:
+    """The function that `map` applies in the expression `frame` is at, as in list(map(math.sin, xs)).
+
+    None where there is no `map` there or more than one, or where a conversion stands beside it, which may be what runs.
+    """
+    code, at = frame.f_code, frame.f_lasti // 2
+    if code.co_name in _COMPREHENSIONS and frame.f_back is not None:  # its iterable is of the function around it
+        frame, code, at = frame.f_back, frame.f_back.f_code, frame.f_back.f_lasti // 2
+    if "map" not in code.co_names:
+        return None
+    places = list(code.co_positions())
+    line, end_line, column, end_column = places[at]
+    if line is None or end_line is None or column is None or end_column is None:
+        return None
+    # Unpacking stands where its targets do.
+    whole_line = opname[code.co_code[frame.f_lasti]].startswith("UNPACK")
+    start, end = ((line, -1), (end_line + 1, -1)) if whole_line else ((line, column), (end_line, end_column))
+    inside = [
+        i
+        for i in dis.get_instructions(code)
+        if (p := places[i.offset // 2])[0] is not None and start <= (p[0], p[2]) and (p[1], p[3]) <= end
+    ]
+    names = [i.argval for i in inside if i.opname in _NAMES]
+    if names.count("map") != 1 or not _CONVERSIONS.isdisjoint(names) or _found(("map",), frame) is not map:
+        return None
+    k = next(k for k, i in enumerate(inside) if i.opname in _NAMES and i.argval == "map")
+    rest = [i for i in inside[k + 1 :] if i.opname not in _SILENT]
+    if not rest or rest[0].opname not in _NAMES:
+        return None
+    chain = [str(rest[0].argval)]
+    for i in rest[1:]:
+        if i.opname not in _ATTRIBUTES:
+            break
+        chain.append(str(i.argval))
+    return _found(tuple(chain), frame)
 
 
 def _found(names: tuple[str, ...], frame: FrameType) -> Any:

@@ -86,6 +86,10 @@ class MissingRuleError(GradlabError, NotImplementedError):
     """A primitive refuses the transformation asked of it; the message is its reason."""
 
 
+class TapeError(GradlabError, RuntimeError):
+    """A tape was asked for what it has not recorded, or has given away already."""
+
+
 class DerivativeError(GradlabError, AssertionError):
     """A derivative was checked and is not the function's; the message says where the two first part."""
 

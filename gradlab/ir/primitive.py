@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import MissingRuleError
 from .graph import Aval, Eqn, Graph
+
+if TYPE_CHECKING:
+    from .work import Work
 
 REGISTRY: dict[str, Primitive] = {}
 
@@ -65,6 +68,7 @@ class Primitive:
     * `transpose(cts, active, *xs, **params) -> one cotangent per operand`: for active operands, on which the result
       depends linearly; an active x is only a variable (shape and dtype, no value). None is a structural zero.
     * `batch(xs, dims, **params) -> (outs, out_dims)`: `dims[i]` is the batched axis of `xs[i]` or None.
+    * `cost(results, *avals, **params) -> Work`: the operations it takes, from the types of results and operands.
 
     `scalars` says that the operation is elementwise: `emit` may be handed literals as plain numbers, and operands that
     broadcast. `commutes`: the operands may be swapped. `fold(*numbers, **params)` is the one number that fills the
@@ -87,6 +91,7 @@ class Primitive:
     jvp: Callable[..., tuple[tuple, tuple]]
     transpose: Callable[..., tuple]
     batch: Callable[..., tuple[tuple, tuple]]
+    cost: Callable[..., Work] | None = field(default=None, kw_only=True)
     scalars: bool = field(default=False, kw_only=True)
     commutes: bool = field(default=False, kw_only=True)
     call: Callable[..., str] | None = field(default=None, kw_only=True)

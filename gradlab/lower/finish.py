@@ -1,4 +1,4 @@
-"""The last rewriting before text: calls that carry programs are expanded, and the result is tidied."""
+"""The last rewriting before text: calls that carry programs are expanded, the result is tidied, writes kept apart."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 from ..ir.graph import Eqn, Graph, Var
 from ..passes.pipeline import tidy
 from ..trace.stage import input_names, trace_graph
+from .apart import apart
 
 
 def finish(graph: Graph, keep_rules: bool = False) -> Graph:
     """(x*) -> (y*) keeps its type; every equation has an `emit`, or (if `keep_rules`) a `native` meaning."""
     expanded = expand(graph, keep_rules)
-    return graph if expanded is graph else tidy(expanded)
+    return apart(graph if expanded is graph else tidy(expanded))
 
 
 def has_rules(graph: Graph) -> bool:

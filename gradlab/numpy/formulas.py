@@ -14,7 +14,7 @@ from ..ops import arith, compare, convert, elementwise, guarded, operands
 from ..trace.avals import canonical_dtype
 from ..trace.tracer import Tracer
 from .aliasing import own, sharing
-from .dispatch import is_operand, public, recording
+from .dispatch import is_operand, public, read_held, recording
 from .elementwise import AND, OR, as_number
 from .promote import alike, lift, promote, retype
 from .ufunc import named, straight
@@ -82,7 +82,7 @@ def formula(native: str, inexact: bool = True):
             if recording(xs, {}):
                 like = alike(*xs, inexact=inexact)
                 return known(fn(*like), tuple(like), {})
-            return ours(*xs)
+            return ours(*read_held(xs))
 
         if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):  # one of jax.numpy's ufuncs
             own_ones = inspect.signature(fn).parameters.values()

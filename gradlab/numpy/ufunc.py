@@ -11,7 +11,7 @@ from ..ir.primitive import Primitive
 from ..ops.operands import kind
 from ..trace.tracer import Tracer
 from .aliasing import sharing
-from .dispatch import is_operand, recording
+from .dispatch import is_operand, read_held, recording
 from .promote import alike, lift, promote
 
 Rule = Callable[..., Any]
@@ -37,7 +37,7 @@ def unary(name: str, prim: Primitive, direct: str = "fc", inexact: bool = True, 
             if x.aval.dtype.kind in direct:
                 return x.builder.unary(prim, x)
         elif not recording((x,), {}):
-            return native(x)
+            return native(read_held(x))
         (x,) = alike(x, inexact=inexact)
         if rule is not None and kind(x.aval.dtype) not in direct:
             return known(rule(x), (x,), {})
@@ -64,7 +64,7 @@ class Binary:
             return x.builder.record(prim, (x, y), {})[0] if type(x) is Tracer else _record(prim, x, y)
 
         def general(x, y):
-            return record(x, y) if recording((x, y), {}) else native(x, y)
+            return record(x, y) if recording((x, y), {}) else native(read_held(x), read_held(y))
 
         def guarded(x, y):
             return record(x, y) if is_operand(y) else NotImplemented

@@ -11,6 +11,7 @@ from ..ir.errors import ShapeError
 from ..ir.graph import Aval, Lit
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import FILL, bind, bind1
+from .costs import ADDS, EACH, MOVES, MULTIPLIES, TRANSCENDENTAL, reduces
 from .operands import BOOL, axes_text, or_zeros, reduced, require_axes, require_elements, require_kind, same_type
 
 Rule = Callable[..., Any]
@@ -112,6 +113,7 @@ def elementwise(
     infer: Rule | None = None,
     jvp: Rule | None = None,
     call: str | Rule | None = None,
+    cost: Rule | Refused = TRANSCENDENTAL,
 ) -> Primitive:
     """y[i] = f(x[i], ...): operands and result of one shape and dtype.
 
@@ -119,6 +121,7 @@ def elementwise(
     constant, None where it is zero everywhere, Refused where none is known. `kinds`: dtypes allowed, letters of
     b i u f c. `transpose`: only for a function that is linear in some operand. `scalars`: whether `emit` takes literals
     as plain numbers (a lax function does not). `infer`, `jvp`: whole rules, where kinds or partials do not say enough.
+    `cost`: for what is not a transcendental function of each element.
     """
     if not partials and jvp is None:
         raise TypeError(f"{name} needs its partials, or a jvp")
@@ -142,6 +145,7 @@ def elementwise(
         jvp=jvp or combine,
         transpose=transpose or Refused(f"{name} is not linear; only linear equations are transposed"),
         batch=batch_elementwise(lambda: prim),
+        cost=cost,
         scalars=scalars,
         commutes=commutes,
         call=caller(call),
@@ -157,6 +161,7 @@ def unary_linear(
     transpose: Rule,
     fold: Rule | None = None,
     call: str | Rule | None = None,
+    cost: Rule = ADDS,
 ) -> Primitive:
     """y[i] = A x[i] with A linear (over the reals), shape kept: neg, conj, real, imag, convert."""
     prim = Primitive(
@@ -166,6 +171,7 @@ def unary_linear(
         jvp=linear(lambda: prim),
         transpose=transpose,
         batch=lambda xs, dims, **params: (bind(prim, *xs, **params), dims),
+        cost=cost,
         scalars=True,
         call=caller(call),
         fold=fold,
@@ -182,6 +188,7 @@ def no_derivative(
     commutes: bool = False,
     fold: Rule | None = None,
     call: str | Rule | None = None,
+    cost: Rule | Refused = EACH,
 ) -> Primitive:
     """A function that is constant almost everywhere, or whose result is boolean or integer: its tangent is zero."""
 
@@ -196,6 +203,7 @@ def no_derivative(
         jvp=jvp,
         transpose=Refused(f"{name} has no derivative, so it never stands in a linear program"),
         batch=batch or batch_elementwise(lambda: prim),
+        cost=cost,
         scalars=scalars,
         commutes=commutes,
         call=caller(call),
@@ -223,6 +231,7 @@ def moves_data(name: str, infer: Rule, emit: Rule, transpose: Rule, batch: Rule,
         jvp=linear(lambda: prim),
         transpose=transpose,
         batch=batch,
+        cost=MOVES,
         call=call,
         fold=lambda x, **params: x,
     )
@@ -237,6 +246,7 @@ def reduction(
     kinds: str,
     empty: bool = True,
     call: str | None = None,
+    cost: Rule = reduces,
 ) -> Primitive:
     """y = reduce(x) over the static `axes`, which disappear; `empty`: whether the reduction of no elements exists."""
 
@@ -262,6 +272,7 @@ def reduction(
         jvp=jvp,
         transpose=transpose,
         batch=batch,
+        cost=cost,
         call=long,
     )
     return prim
@@ -385,6 +396,7 @@ add_p = elementwise(
     kinds="iufc",
     commutes=True,
     transpose=lambda cts, active, x, y: tuple(cts[0] if a else None for a in active),
+    cost=ADDS,
 )
 sub_p = elementwise(
     "sub",
@@ -394,6 +406,7 @@ sub_p = elementwise(
     fold=np.subtract,
     kinds="iufc",
     transpose=lambda cts, active, x, y: (cts[0] if active[0] else None, bind1(neg_p, cts[0]) if active[1] else None),
+    cost=ADDS,
 )
 mul_p = elementwise(
     "mul",
@@ -404,6 +417,7 @@ mul_p = elementwise(
     kinds="iufc",
     commutes=True,
     transpose=lambda cts, active, x, y: bilinear(cts[0], active, x, y),
+    cost=MULTIPLIES,
 )
 
 

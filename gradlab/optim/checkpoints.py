@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,14 @@ class Checkpoints:
         path = Path(directory).absolute()
         if path.exists() and not path.is_dir():
             raise ArgumentError(f"checkpoint must be a directory, {path} is a file.")
+        self._path, self._keep = path, keep
+        self._open()
+
+    def _open(self) -> None:
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
+            max_to_keep=self._keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
         )
-        self._path = path
-        self._manager = ocp.CheckpointManager(path, options=options)
+        self._manager = ocp.CheckpointManager(self._path, options=options)
 
     @property
     def latest(self) -> int | None:
@@ -74,9 +79,13 @@ class Checkpoints:
         return jax.tree.unflatten(structure, tree), host, arrays
 
     def clear(self) -> None:
-        """Forget all of them."""
-        for step in self._manager.all_steps():
-            self._manager.delete(step)
+        """Forget all of them, at once: one that is half deleted must not be taken for a checkpoint."""
+        self._manager.close()
+        away = self._path.with_name(self._path.name + ".deleted")
+        shutil.rmtree(away, ignore_errors=True)
+        os.replace(self._path, away)
+        shutil.rmtree(away)
+        self._open()
 
     def wait(self) -> None:
         """Return when all is on disk. **Raises:** what went wrong in writing."""

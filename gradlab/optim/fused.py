@@ -174,10 +174,7 @@ class Steps:
         logs = {"loss": value, "grad_norm": optax.tree.norm(grads), **metrics}
         if scaled is not None:
             logs["loss_scale"] = scaled.scale
-        rate = optax.tree.get(state.opt, "learning_rate", None)
-        if rate is not None and jnp.ndim(rate) == 0:
-            logs["learning_rate"] = jnp.asarray(rate)
-        return new, logs
+        return new, logs | _learning_rate(state.opt)
 
     def _mean_gradient(self, params, batch, key, scale):
         """(loss, metrics, gradient) of one step: of its batch, or the mean over the batches it accumulates."""
@@ -256,6 +253,16 @@ def _scalars(aux: Any) -> dict[str, Any]:
                 )
             found[name] = jnp.asarray(leaf, jnp.result_type(leaf, jnp.float32))
     return found
+
+
+def _learning_rate(opt: Any) -> dict[str, Any]:
+    """The one that `optax.inject_hyperparams` keeps in the state, if there is one."""
+    found = [
+        leaf
+        for path, leaf in jax.tree_util.tree_flatten_with_path(opt)[0]
+        if jax.tree_util.keystr(path).endswith(".hyperparams['learning_rate']") and jnp.ndim(leaf) == 0
+    ]
+    return {"learning_rate": jnp.asarray(found[0])} if len(found) == 1 else {}
 
 
 def _micro_key(key: Any, i: Any) -> Any:

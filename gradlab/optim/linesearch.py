@@ -19,28 +19,25 @@ class Wolfe(NamedTuple):
 
 
 class Search(NamedTuple):
-    """Scalars of a search. `lo` is the best step so far that decreases enough; a good one lies between `lo` and `hi`.
+    """A search along a direction. The minimum lies between `lo` and `hi`, each (α, φ, φ').
 
-    **Attributes:** `alpha`: the step being tried; `lo`, `hi` and φ, φ' there (`hi` inf while none is known; φ there inf
-    where it is not finite); `width`: |hi − lo| two trials ago; `trials`: evaluations so far; `finite`: trials among
-    them that were finite.
+    **Attributes:** `alpha`: the step being tried; `lo` (3,): the best step so far that decreases enough; `hi` (3,):
+    α is inf while nothing is known to be too far, φ is inf where it was not finite; `width`: |hi − lo| two trials ago;
+    `trials`: evaluations so far.
     """
 
     alpha: Any
     lo: Any
-    f_lo: Any
-    d_lo: Any
     hi: Any
-    f_hi: Any
-    d_hi: Any
     width: Any
     trials: Any
 
 
 def begin(alpha: Any, f: Any, slope: Any) -> Search:
     """A search from φ(0) = f, φ'(0) = slope < 0, that will try `alpha` first."""
-    zero, inf = jnp.zeros_like(f), jnp.full_like(f, jnp.inf)
-    return Search(alpha, zero, f, slope, inf, inf, zero, inf, jnp.zeros((), jnp.int32))
+    inf = jnp.full_like(f, jnp.inf)
+    lo = jnp.stack([jnp.zeros_like(f), f, slope])
+    return Search(alpha, lo, jnp.stack([inf, inf, jnp.zeros_like(f)]), inf, jnp.zeros((), jnp.int32))
 
 
 def advance(s: Search, rule: Wolfe, f0: Any, slope0: Any, noise: Any, f: Any, slope: Any) -> tuple[Search, Any]:
@@ -56,41 +53,34 @@ def advance(s: Search, rule: Wolfe, f0: Any, slope0: Any, noise: Any, f: Any, sl
     rounding = finite & (f <= f0 + noise) & (slope <= (2 * rule.c1 - 1) * slope0) & (slope >= rule.c2 * slope0)
     accept = (enough & flat) | rounding
 
-    far = ~enough | (f >= s.f_lo)  # the minimum is nearer
-    turned = ~far & (slope * jnp.where(jnp.isinf(s.hi), 1, s.hi - s.lo) >= 0)  # it lies between lo and here
-    f_seen, slope_seen = jnp.where(finite, f, jnp.inf), jnp.where(finite, slope, 0)
+    far = ~enough | (f >= s.lo[1])  # the minimum is nearer
+    ahead = jnp.where(jnp.isinf(s.hi[0]), 1, s.hi[0] - s.lo[0])
+    turned = ~far & (slope * ahead >= 0)  # it lies between lo and here
+    here = jnp.stack([a, jnp.where(finite, f, jnp.inf), jnp.where(finite, slope, 0)])
+    hi = jnp.where(far, here, jnp.where(turned, s.lo, s.hi))
+    lo = jnp.where(far, s.lo, here)
 
-    def pick(near: Any, here: Any, before: Any) -> Any:
-        return jnp.where(far, here, jnp.where(turned, near, before))
-
-    hi, f_hi, d_hi = pick(s.lo, a, s.hi), pick(s.f_lo, f_seen, s.f_hi), pick(s.d_lo, slope_seen, s.d_hi)
-    lo, f_lo, d_lo = jnp.where(far, s.lo, a), jnp.where(far, s.f_lo, f), jnp.where(far, s.d_lo, slope)
-
-    bracketed = jnp.isfinite(hi)
-    # Beyond lo without a bracket: the cubic through the last two points, 2 to 10 times as far as the last advance.
-    back, f_back, d_back = (
-        jnp.where(bracketed, hi, s.lo),
-        jnp.where(bracketed, f_hi, s.f_lo),
-        jnp.where(bracketed, d_hi, s.d_lo),
-    )
-    best = cubic_minimum(lo, f_lo, d_lo, back, f_back, d_back)
-    gap = back - lo
-    share = (best - lo) / gap
-    inside = jnp.where(jnp.isfinite(share), jnp.clip(share, 0.1, 0.9), jnp.where(jnp.isfinite(f_hi), 0.5, 0.2))
-    slow = jnp.abs(gap) > 0.66 * s.width
-    inside = jnp.where(slow & (s.trials % 2 == 1) & jnp.isfinite(f_hi), 0.5, inside)
-    outside = -jnp.where(jnp.isfinite(share) & (share < 0), jnp.clip(-share, 1.0, 9.0), 9.0)
-    alpha = lo + gap * jnp.where(bracketed, inside, outside)
-    width = jnp.where(s.trials % 2 == 1, jnp.abs(gap), s.width)
-    return Search(alpha, lo, f_lo, d_lo, hi, f_hi, d_hi, width, s.trials + 1), accept
+    bracketed = jnp.isfinite(hi[0])
+    # Beyond lo without a bracket: by the cubic through the last two points, 1 to 9 times their distance.
+    back = jnp.where(bracketed, hi, s.lo)
+    gap = back[0] - lo[0]
+    share = cubic_minimum(gap, lo, back)
+    known, measured = jnp.isfinite(share), jnp.isfinite(hi[1])
+    inside = jnp.where(known, jnp.clip(share, 0.1, 0.9), jnp.where(measured, 0.5, 0.2))
+    odd = s.trials % 2 == 1
+    inside = jnp.where((jnp.abs(gap) > 0.66 * s.width) & odd & measured, 0.5, inside)
+    outside = jnp.where(known & (share < 0), jnp.clip(share, -9.0, -1.0), -9.0)
+    alpha = lo[0] + gap * jnp.where(bracketed, inside, outside)
+    return Search(alpha, lo, hi, jnp.where(odd, jnp.abs(gap), s.width), s.trials + 1), accept
 
 
-def cubic_minimum(a: Any, fa: Any, da: Any, b: Any, fb: Any, db: Any) -> Any:
-    """The minimiser of the cubic with these values and slopes at a and b; nan where there is none.
+def cubic_minimum(gap: Any, lo: Any, back: Any) -> Any:
+    """Where the cubic with these values and slopes at lo and back = lo + gap has its minimum, in gaps from lo, or nan.
 
     **Source:** Nocedal & Wright, equation 3.59.
     """
-    d1 = da + db - 3 * (fa - fb) / (a - b)
-    inside = d1 * d1 - da * db
-    d2 = jnp.sign(b - a) * jnp.sqrt(inside)
-    return b - (b - a) * (db + d2 - d1) / (db - da + 2 * d2)
+    _, f_lo, d_lo = lo
+    _, f_back, d_back = back
+    d1 = d_lo + d_back - 3 * (f_back - f_lo) / gap
+    d2 = jnp.sign(gap) * jnp.sqrt(d1 * d1 - d_lo * d_back)
+    return 1 - (d_back + d2 - d1) / (d_back - d_lo + 2 * d2)

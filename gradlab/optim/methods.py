@@ -9,9 +9,13 @@ from typing import Any
 from ..ir.errors import ArgumentError
 from .lbfgs import LBFGS
 from .method import Method
+from .newton_cg import NewtonCG
+from .trust_region import TrustRegion
 
 METHODS: dict[str, Callable[..., Method]] = {
     "lbfgs": LBFGS,
+    "newton-cg": NewtonCG,
+    "trust-region": TrustRegion,
 }
 
 

@@ -65,27 +65,25 @@ class History:
 
 
 class Bar:
-    """tqdm with loss, throughput and the time left; drawn if `show`, which None leaves to whether someone watches."""
+    """tqdm with throughput and the time left; drawn if `show`, which None leaves to whether someone watches."""
 
-    def __init__(self, show: bool | None, total: int | None, step: int):
+    def __init__(self, show: bool | None, total: int | None, step: int, unit: str = "step", what: str = "training"):
         if show is None:
             show = bool(tqdm) and sys.stderr.isatty()
-        self._bar = tqdm(total=total, initial=step, unit="step", desc="training", dynamic_ncols=True) if show else None
+        self._bar = tqdm(total=total, initial=step, unit=unit, desc=what, dynamic_ncols=True) if show else None
         self._rows, self._seconds = 0.0, 0.0
         self._clock = time.perf_counter()
 
-    def advance(self, steps: int, loss: float, rows: int | None) -> None:
-        """`steps` more are done, on `rows` examples; `loss` is the last one's."""
+    def advance(self, steps: int, said: str, rows: int | None = None) -> None:
+        """`steps` more are done, on `rows` examples; `said` is shown behind the bar."""
         if self._bar is None:
             return
         before, self._clock = self._clock, time.perf_counter()
         if rows is not None:
             self._rows = 0.9 * self._rows + rows
             self._seconds = 0.9 * self._seconds + self._clock - before
-            rate = self._rows / max(self._seconds, 1e-9)
-            self._bar.set_postfix_str(f"loss={loss:.4g}, {_short(rate)} examples/s", refresh=False)
-        else:
-            self._bar.set_postfix_str(f"loss={loss:.4g}", refresh=False)
+            said += f", {_short(self._rows / max(self._seconds, 1e-9))} examples/s"
+        self._bar.set_postfix_str(said, refresh=False)
         self._bar.update(steps)
 
     def say(self, text: str) -> None:

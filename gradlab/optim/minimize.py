@@ -66,7 +66,7 @@ def minimize(
     chosen = method_named(method, options, bounds is not None)
     solver, inputs, put_aux = solver_of(fun, x0, args, chosen, has_aux, max_iters + 1 if history else 0)
     gtol = _GTOL.get(solver.flat.dtype.name, 1e-4) if gtol is None else gtol
-    limits = _limits(gtol, ftol, xtol, max_iters, max_evals, solver.flat.dtype.name)
+    limits = limits_of(gtol, ftol, xtol, max_iters, max_evals, solver.flat.dtype.name)
     box = box_of(solver.flat, bounds)
     if callback is not None:
         result = solver.stepwise(limits, box, inputs, callback)
@@ -75,7 +75,7 @@ def minimize(
     return replace(result, aux=put_aux(result.aux)) if has_aux else result
 
 
-def _limits(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: str) -> Limits:
+def limits_of(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: str) -> Limits:
     numbers = (gtol, ftol, xtol, max_iters, max_evals)
     if all(type(x) in (float, int) for x in numbers):
         return _kept_limits(*map(float, numbers[:3]), *numbers[3:], dtype)

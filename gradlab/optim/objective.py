@@ -26,7 +26,8 @@ _MOVING = (jax.Array, np.ndarray, np.generic, Tracer, float, complex)  # other a
 class Read:
     """`fun(x, *args)` read: an open trace with the leaves of x, then the array leaves of args, as inputs.
 
-    **Attributes:** `flat`: how x lies in a vector; `reading`: the trace; `result`: what `fun` returned, on tracers.
+    **Attributes:** `flat`: how x lies in a vector; `chosen`: which leaves of (x, *args) are inputs; `reading`: the trace;
+    `result`: what `fun` returned, on tracers.
     **Raises:** `DTypeError`, `StructureError` for an x that cannot move.
     """
 
@@ -37,6 +38,7 @@ class Read:
         leaves, tree = tree_flatten(((x, *args), {}))
         n = len(x_leaves)
         chosen = [k for k, leaf in enumerate(leaves) if k < n or isinstance(leaf, _MOVING)]
+        self.chosen = chosen
         call = OnLeaves(fun, leaves, tree, chosen)
         given = [leaves[k] for k in chosen]
         avals = [*self.flat.avals, *(aval_of(leaf) for leaf in given[n:])]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..ir.errors import ArgumentError
-from ..trace.avals import is_jax_tracer
-from .flat import Flat
+from ..lower.compile import LRU
+from ..trace.avals import is_jax_tracer, x64
+from .flat import Flat, tree_flatten
+from .footprint import Footprint
 from .iterate import Limits, Ran, solve, start, trip
 from .method import Method
 from .objective import Objective, Read
@@ -92,8 +94,33 @@ class Solver:
         )  # fmt: skip
 
 
+_SOLVERS = LRU(256)  # (what fun reaches, the types of x0 and args, method, ...) -> _Found
+
+
+class _Found(NamedTuple):
+    """A solver, which leaves of (x0, *args) are inputs of its graph, the inputs beyond them, and how to put aux back.
+
+    **Attributes:** `held`: what the key names by its address, kept alive.
+    """
+
+    solver: Solver
+    chosen: list[int]
+    tail: list[Any]
+    put_aux: Callable[[Sequence[Any]], Any]
+    held: Any
+
+
 def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool, rows: int) -> tuple:
     """(the solver, the inputs of its graph, how to put the auxiliary value back from its outputs)."""
+    leaves, tree = tree_flatten((x0, *args))
+    kinds = tuple([_kind(leaf) for leaf in leaves])
+    footprint = Footprint(fun) if None not in kinds else None
+    key = None
+    if footprint is not None and footprint.key is not None:
+        key = (footprint.key, tree, kinds, method, has_aux, rows, x64())
+        found = _SOLVERS.get(key)
+        if found is not None:
+            return found.solver, [*[leaves[k] for k in found.chosen], *found.tail], found.put_aux
     read = Read(fun, x0, args, "minimize")
     _, put_aux = read.scalar(has_aux)
     flat = read.flat
@@ -101,7 +128,26 @@ def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool
     solver = objective.solvers.get((method, rows))
     if solver is None:
         solver = objective.solvers.setdefault((method, rows), Solver(objective, method, rows))
+    if key is not None and footprint is not None:
+        tail = inputs[len(read.chosen) :]
+        known = {id(x) for x in tail}
+        # An array whose entries may have been looked at while reading could change without being noticed.
+        if all(id(array) in known for array in footprint.arrays):
+            _SOLVERS.put(key, _Found(solver, read.chosen, tail, put_aux, footprint.held))
     return solver, inputs, put_aux
+
+
+def _kind(leaf: Any) -> Any:
+    """The type of a leaf that is an array or a number with a value; None for anything else."""
+    kind = type(leaf)
+    if kind is _ARRAY:
+        return leaf.shape, leaf.dtype, leaf.weak_type
+    if kind is np.ndarray:
+        return leaf.shape, leaf.dtype
+    return kind if kind is float or kind is complex else None
+
+
+_ARRAY = type(jnp.zeros(()))
 
 
 def box_of(flat: Flat, bounds: Any) -> tuple[Any, Any]:

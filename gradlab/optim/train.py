@@ -174,7 +174,7 @@ def train(
         first = None if steps is not None and step >= steps else feed.peek()
         if first is not None:
             programs.check(state, first, key)
-        if store is not None and not found:
+        if store is not None and not found and store.latest is not None:
             store.clear()
         outlets.open(step, found is not None and found[1]["evaluated_at"] == step)
 
@@ -198,7 +198,7 @@ def train(
         for part in (feed, bar, outlets, store):
             if part is not None:
                 part.close()
-    return _trained(run, pace.size, step if found else None)
+    return _trained(run, source, pace.size, step if found else None)
 
 
 # -- checkpoints
@@ -257,8 +257,8 @@ def _saves(checkpoint: Any, recipe: Recipe) -> bool:
 # -- the ends
 
 
-def _trained(run: Run, k: int, resumed_from: int | None) -> Trained:
-    state, status = run.state, run.status
+def _trained(run: Run, source: Source, k: int, resumed_from: int | None) -> Trained:
+    state, status, at = run.state, run.status, run.mark.position
     assert status is not None
     return Trained(
         params=state.params,
@@ -267,7 +267,7 @@ def _trained(run: Run, k: int, resumed_from: int | None) -> Trained:
         status=status,
         message=status.value + (f" {run.note}" if run.note else ""),
         step=run.step,
-        epoch=run.mark.position.epoch,
+        epoch=at.epoch + (at.batch == source.length),  # an end that no batch came after
         skipped=int(state.skipped),
         history=run.history.arrays(),
         best_params=run.best_params if run.best.value is not None else None,

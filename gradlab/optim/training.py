@@ -207,7 +207,7 @@ class Run:
         columns["seconds"] = np.full(len(rows), self.seconds)
         self.history.add(columns)
         done = group.rows * (reached - start) // group.n if group.rows is not None else None
-        self._bar.advance(reached - start, float(logs["loss"][reached - 1]), done)
+        self._bar.advance(reached - start, f"loss={logs['loss'][reached - 1]:.4g}", done)
         if self._outlets and len(rows):
             names = list(columns)
             every = zip(*(column.tolist() for column in columns.values()), strict=True)

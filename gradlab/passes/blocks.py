@@ -9,16 +9,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..ir.graph import Aval, Eqn, Graph, Lit, Var
+from ..ops.convert import complex_p
 from ..ops.families import add_p
 from ..ops.shape import concatenate_p, pad_p
-from .simplify import is_number
+from .simplify import is_number, made_by
 
-MOST = 64  # blocks in one row: beyond that, XLA compiles a joint slowly
+FEW = 4  # blocks that may be dearer to join than to add up
+MOST = 64  # blocks in one joint: beyond that, XLA compiles it slowly
 
 
 class _Block(NamedTuple):
-    """The array `content`, at `start` to `stop` along `axis` of an array of zeros."""
+    """A `term` of a sum: the array `content`, at `start` to `stop` along `axis` of an array of zeros."""
 
+    term: Var
     content: Var | Lit
     axis: int
     start: int
@@ -28,9 +31,10 @@ class _Block(NamedTuple):
 def join_blocks(graph: Graph) -> Graph:
     """(x*) -> (y*) keeps its type; padded terms of a sum become concatenations where they do not overlap.
 
-    Where others do overlap, terms are added in another order.
+    So do, for complex numbers, real parts and imaginary parts. A −0 may then stay one where +0 would have been added,
+    and where other blocks do overlap, terms are added in another order.
     """
-    if sum(eqn.prim is pad_p for eqn in graph.eqns) < 2:
+    if sum(eqn.prim is pad_p or eqn.prim is complex_p for eqn in graph.eqns) < 2:
         return graph
     made = {v: eqn for eqn in graph.eqns for v in eqn.outputs}
     readers: dict[Var, int] = {}
@@ -47,9 +51,19 @@ def join_blocks(graph: Graph) -> Graph:
     for eqn in graph.eqns:
         joined = None
         if eqn.prim is add_p and eqn.outputs[0] not in part:
-            joined = _joined(eqn, _terms(eqn, part, made), made)
+            joined = _parts(eqn, made) or _joined(eqn, _terms(eqn, part, made), made)
         eqns += joined or [eqn]
     return Graph(graph.inputs, eqns, graph.outputs)
+
+
+def _parts(eqn: Eqn, made: dict[Var, Eqn]) -> list[Eqn] | None:
+    """a + 0i and 0 + bi in one: the cotangents of a real and an imaginary part."""
+    left, right = (made_by(a, complex_p, made) for a in eqn.inputs)
+    if left and right:
+        for (a, b), (c, d) in ((left.inputs, right.inputs), (right.inputs, left.inputs)):
+            if is_number(b, 0) and is_number(c, 0) and complex_p.infer(a.aval, d.aval)[0] == eqn.outputs[0].aval:
+                return [Eqn(complex_p, (a, d), eqn.outputs, {}, eqn.where)]
+    return None
 
 
 def _terms(eqn: Eqn, part: set, made: dict[Var, Eqn]) -> list[Var | Lit]:
@@ -74,17 +88,15 @@ def _block(a: Var | Lit, made: dict[Var, Eqn]) -> _Block | None:
         return None
     (axis,) = axes
     x = eqn.inputs[0]
-    return _Block(x, axis, low[axis], low[axis] + x.shape[axis]) if x.aval.size else None
+    return _Block(eqn.outputs[0], x, axis, low[axis], low[axis] + x.shape[axis]) if x.aval.size else None
 
 
 def _joined(eqn: Eqn, terms: list, made: dict[Var, Eqn]) -> list[Eqn] | None:
     """Equations for the sum of `terms` with fewer of them, or None where none are joined."""
     rows: list[list[_Block]] = []
-    rest = []
-    for a in terms:
+    for a in dict.fromkeys(terms):
         block = _block(a, made)
-        if block is None:
-            rest.append(a)
+        if block is None or terms.count(a) > 1:
             continue
         for row in rows:
             if len(row) < MOST and _fits(block, row):
@@ -92,10 +104,12 @@ def _joined(eqn: Eqn, terms: list, made: dict[Var, Eqn]) -> list[Eqn] | None:
                 break
         else:
             rows.append([block])
-    if all(len(row) < 2 for row in rows):
+    good = [row for row in rows if _pays(row, made)]
+    if not good:
         return None
     out, eqns = eqn.outputs[0], []
-    sums = [_concatenated(row, out.aval, eqn, eqns) for row in rows] + rest
+    inside = {block.term for row in good for block in row}
+    sums = [_concatenated(row, out.aval, eqn, eqns) for row in good] + [a for a in terms if a not in inside]
     total = sums[0]
     for a in sums[1:]:
         v = Var(out.aval)
@@ -107,6 +121,13 @@ def _joined(eqn: Eqn, terms: list, made: dict[Var, Eqn]) -> list[Eqn] | None:
 
 def _fits(block: _Block, row: list[_Block]) -> bool:
     return all(b.axis == block.axis and (block.stop <= b.start or b.stop <= block.start) for b in row)
+
+
+def _pays(row: list[_Block], made: dict[Var, Eqn]) -> bool:
+    """Whether the joint is cheaper than the sum: XLA computes few wide blocks in the pads, but not in the joint."""
+    if len(row) < 2 or row[0].axis == 0 or len(row) >= FEW:
+        return len(row) >= 2
+    return not any(block.content in made and made[block.content].prim.scalars for block in row)
 
 
 def _concatenated(row: list[_Block], aval: Aval, eqn: Eqn, eqns: list[Eqn]) -> Var:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var
 from ..ir.primitive import Primitive
 from ..ops.contract import dot_general_p, eye_p
-from ..ops.convert import complex_p
 from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reduce_sum_p, reshape_p, sub_p
 from .rewrite import Instead, rewrite
 
@@ -96,13 +95,6 @@ def _add(eqn: Eqn, made: Made):
         return same(eqn, x)
     if x.dtype.kind != "c" and is_number(x, -0.0):
         return same(eqn, y)
-    left, right = made_by(x, complex_p, made), made_by(y, complex_p, made)
-    if left and right:
-        (a, b), (c, d) = left.inputs, right.inputs
-        if is_number(b, 0) and is_number(c, 0):  # cotangents of a real and an imaginary part
-            return with_inputs(eqn, complex_p, a, d)
-        if is_number(a, 0) and is_number(d, 0):
-            return with_inputs(eqn, complex_p, c, b)
     if right := made_by(y, neg_p, made):
         return with_inputs(eqn, sub_p, x, right.inputs[0])
     if left := made_by(x, neg_p, made):

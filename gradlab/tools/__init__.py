@@ -2,5 +2,8 @@
 
 from . import numeric as numeric
 from .checks import check_grads as check_grads
+from .diagnose import diagnose as diagnose
 from .source import show as show
 from .source import source as source
+from .tape import GradientTape as GradientTape
+from .variable import Variable as Variable

@@ -8,7 +8,7 @@ kept in the same cache as everything else.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,15 @@ class Recorder(Builder):
     entry of every row written under it; `sets`: the sets, by number; `reads`: what a variable's value is called here.
     """
 
-    __slots__ = ("inlining", "listening", "reads", "sets", "state", "states", "tapes")
+    __slots__ = ("inlining", "listening", "reads", "salt", "sets", "state", "states", "tapes")
 
     def __init__(self) -> None:
         super().__init__(evaluate)
         # Below every trace opened inside it, above the one around it and above older recorders.
         self.level = (AMBIENT.stack[-1].level + 1 if AMBIENT.stack else 0) - 1 / next(_serial)  # type: ignore[assignment]
         self.listening: frozenset[int] = frozenset()
-        self.states: dict[frozenset[int], int] = {self.listening: 0}
+        self.salt = 0
+        self.states: dict[tuple[frozenset[int], int], int] = {(self.listening, 0): 0}
         self.sets: list[frozenset[int]] = [self.listening]
         self.state = 0
         self.inlining = False
@@ -60,11 +61,27 @@ class Recorder(Builder):
             # not keep everything else alive until the cycle is found.
             self.memo = {key: found for key, found in self.memo.items() if type(found) is tuple}
         self.listening = tokens
-        found = self.states.get(tokens)
+        found = self.states.get((tokens, self.salt))
         if found is None:
-            found = self.states[tokens] = len(self.sets)
+            found = self.states[tokens, self.salt] = len(self.sets)
             self.sets.append(tokens)
         self.state = found
+
+    def renew(self) -> None:
+        """What has been computed so far is not recognised, should the same be computed again."""
+        self.salt += 1
+        self.listen(self.listening)
+
+    def inlined(self, write: Callable[[], Any]) -> Any:
+        """`write()`, which records a derivative: of the values that are there, not of copies of them."""
+        self.inlining = True
+        try:
+            return write()
+        finally:
+            self.inlining = False
+
+    def is_literal(self, number: int) -> bool:
+        return self.rows[self.origin[number]][0] is LITERAL
 
     # -- values of the trace
 
@@ -118,9 +135,9 @@ class Recorder(Builder):
         row = (prim, tuple(ids), values, self.state)
         found = self.memo.get(row)
         if found is None and self.inlining:
-            # A gradient is of the values that are there, not of copies: those may be another tape's sources.
+            # The values that are there may be sources of the tapes that are listening; copies of them are none.
             for state, tokens in enumerate(self.sets):
-                if found is None and tokens > self.listening:
+                if found is None and tokens >= self.listening:
                     found = self.memo.get((*row[:3], state))
         if found is None:
             avals = tuple([x.aval if type(x) is Tracer else self.aval(i) for x, i in zip(xs, ids, strict=True)])
@@ -131,10 +148,22 @@ class Recorder(Builder):
         return tuple([Tracer(aval, self, first + i) for i, aval in enumerate(out_avals)])
 
     def unary(self, prim: Primitive, x: Tracer) -> Tracer:
-        return self.record(prim, (x,), NO_PARAMS)[0]
+        row = (prim, (x.id,), (), self.state)
+        found = self.memo.get(row)
+        if found is None:
+            if self.inlining:
+                return self.record(prim, (x,), NO_PARAMS)[0]
+            found = self._new(row, prim, (x.aval,), (), NO_PARAMS, 3)
+        return Tracer(found[1][0], self, found[0])
 
     def binary(self, prim: Primitive, x: Tracer, y: Tracer) -> Tracer:
-        return self.record(prim, (x, y), NO_PARAMS)[0]
+        row = (prim, (x.id, y.id), (), self.state)
+        found = self.memo.get(row)
+        if found is None:
+            if self.inlining:
+                return self.record(prim, (x, y), NO_PARAMS)[0]
+            found = self._new(row, prim, (x.aval, y.aval), (), NO_PARAMS, 3)
+        return Tracer(found[1][0], self, found[0])
 
     def heard(self, id: int, token: int) -> bool:
         """Whether a tape recorded the equation that made this value."""
@@ -153,26 +182,27 @@ class Piece:
 
     def __init__(self, recorder: Recorder, token: int, since: dict[int, int], targets: Sequence[int]):
         self.recorder, self.token, self.since, self.outs = recorder, token, since, tuple(targets)
-        self.builder = self  # an `Entry` looks for scalars and the graph there
-        self.rolls = True
+        self.given = list(since)
         rows, origin = recorder.rows, recorder.origin
+        self.heard = heard = [token in tokens for tokens in recorder.sets]
         needed: set[int] = set()
         leaves: set[int] = set()
         waiting = list(targets)
         late = {id for id in since if len(rows[origin[id]]) == 4}
+        is_late = any(since.values())
         while waiting:
             id = waiting.pop()
             number = origin[id]
+            if number in needed:
+                continue
             row = rows[number]
-            if len(row) == 2:
+            # Where another tape still records, what this one has not heard is a value of the other's.
+            if len(row) == 2 or (recorder.listening and not heard[row[3]]):
                 leaves.add(id)
-            elif number not in needed:
-                # Where another tape still records, what this one has not heard is a value of the other's.
-                if recorder.listening and token not in recorder.sets[row[3]]:
-                    leaves.add(id)
-                    continue
-                needed.add(number)
-                waiting.extend(row[1])
+                continue
+            needed.add(number)
+            waiting += row[1]
+            if is_late:
                 late.update([i for i in row[1] if i in since and number < since[i]])
         self.numbers = sorted(needed)
         self.nudged = [id in late for id in since]
@@ -183,6 +213,11 @@ class Piece:
         self.leaves = [*plain, *rest]
         self.key = self._key()
 
+    @property
+    def builder(self) -> Piece:
+        """Where an `Entry` looks for scalars and the graph."""
+        return self
+
     def _key(self) -> tuple:
         recorder = self.recorder
         place: dict[int, int] = {}
@@ -190,13 +225,15 @@ class Piece:
             place[id] = len(place)
         head = tuple([recorder.aval(id) for id in place])
         rows = []
+        table, memo, heard, n = recorder.rows, recorder.memo, self.heard, len(place)
         for number in self.numbers:
-            row = recorder.rows[number]
-            first, avals = recorder.memo[row]
-            operands = tuple([place[i] for i in row[1]])
-            rows.append((row[0], operands, row[2], self.token in recorder.sets[row[3]]))
-            for i in range(len(avals)):
-                place[first + i] = len(place)
+            row = table[number]
+            prim, operands, values, state = row
+            first, avals = memo[row]
+            rows.append((prim, tuple([place[i] for i in operands]), values, heard[state]))
+            for i in range(first, first + len(avals)):
+                place[i] = n
+                n += 1
         marks = tuple([(place.get(id), self._after(at)) for id, at in self.since.items()])
         return (head, len(self.scalars), tuple(rows), marks, tuple([place[id] for id in self.outs]))
 
@@ -263,7 +300,7 @@ class Piece:
                 begin(id)
             (eqn,) = recorder._eqns([number], env)
             row = recorder.rows[number]
-            heard = self.token in recorder.sets[row[3]]
+            heard = self.heard[row[3]]
             first = recorder.memo[row][0]
             made = range(first, first + len(eqn.outputs))
             inputs = tuple([operand(i, heard) for i in row[1]])

@@ -65,7 +65,9 @@ class Variable(Held):
         if got.shape != self.aval.shape:
             raise ShapeError(f"{self._called()} has shape {self.aval.shape} and was assigned {got}. Reshape it.")
         if not got.weak and got.dtype != self.aval.dtype:
-            raise DTypeError(f"{self._called()} has dtype {self.aval.dtype} and was assigned {got}. Write .astype(...).")
+            raise DTypeError(
+                f"{self._called()} has dtype {self.aval.dtype} and was assigned {got}. Write .astype(...)."
+            )
         self.array = jnp.array(value, self.aval.dtype)
         self.version += 1
         return self

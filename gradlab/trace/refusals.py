@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.called import RESULT, called
+from ..ir.called import RESULT, called, mapped
 from ..ir.errors import ConversionError, GradlabError, ItemAssignmentError
 from ..ir.graph import Aval
 from ..ir.where import user_frame
@@ -63,6 +63,11 @@ _REMEDIES = {
 }
 _RANDOM = (np.random.Generator, np.random.RandomState)
 _BY_ARRAYS = (np.ndarray, *_RANDOM)
+
+
+# Instructions in whose course C code may ask a tracer for its value: calls, and steps of an iterator such as map's.
+_RUNNING = ("CALL", "PRECALL", "FOR_ITER", "UNPACK", "LIST_EXTEND", "SET_UPDATE")
+_MATH = ("math", "cmath")
 
 
 def _numpys(found: Any) -> bool:
@@ -123,11 +128,15 @@ def loses_derivative(aval: Aval, depth: int = 3) -> GradlabError | None:
             f"{_ASSIGN}; or write y = y.at[i].set(x) on an array of gradlab.numpy. Where no derivative is wanted, "
             "y[i] = float(x)."
         )
-    if aval.dtype.kind not in "fc" or not code.startswith(("CALL", "PRECALL")):
+    if aval.dtype.kind not in "fc" or not code.startswith(_RUNNING):
         return None
-    names, found = called(caller)
+    found = called(caller)[1] if code.startswith(("CALL", "PRECALL")) else None
     module = getattr(found, "__module__", None)
-    if module in ("math", "cmath"):
+    if module not in _MATH and found is not float:
+        applied = mapped(caller)
+        if getattr(applied, "__module__", None) in _MATH:
+            found, module = applied, applied.__module__
+    if module in _MATH:
         name = found.__name__
         if name in _HARMLESS:
             return None

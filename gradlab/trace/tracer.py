@@ -161,8 +161,8 @@ HELD: list[type] = []  # the classes of such objects, from the first that is mad
 def no_value(aval: Aval, wanted_by: str) -> ConcretizationError:
     """The error for a value that does not exist yet, with what to write instead."""
     instead = {
-        "bool()": "select with gradlab.numpy.where(condition, a, b), "
-        "or mark the argument it depends on with static_argnums",
+        "bool()": "select with gradlab.numpy.where(condition, a, b) or gradlab.cond, mark the argument it depends on "
+        'with static_argnums, or have gradlab.jit(f, branches="specialize") follow its values',
         "an index or a size": "sizes and loop bounds must be static: pass the number as a Python int "
         "(static_argnums under jit), or index with x[i] on the array",
     }.get(wanted_by, "keep the value as an array, or compute it outside the transformed function")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import jax
@@ -190,6 +191,40 @@ def test_closures_are_read_anew():
 
     for by in (1.0, 2.0, jnp.float64(3.0)):
         np.testing.assert_allclose(gl.grad(scaled(by))(X), by * jnp.cos(X), rtol=1e-12)
+
+
+def test_functions_of_one_code_are_told_apart():
+    (dialect,) = DIALECTS
+
+    def applying(act):
+        return lambda x: act(x).sum()
+
+    def by_default(act):
+        return lambda x, f=act: f(x).sum()
+
+    def inside(act):
+        return applying(lambda x: act(x) * 2)
+
+    def method(act):
+        return partial(lambda act, x: act(x).sum(), act)
+
+    for make in (applying, by_default, inside, method):
+        gl.grad(make(jnp.sin))(X)
+        assert dialect.knows(make(jnp.sin))
+        assert not dialect.knows(make(gnp.sin)) and not dialect.knows(make(jnp.cos))
+        assert gl.grad(lambda x, make=make: make(gnp.sin)(x) if x[0] > 0 else x[0])(X).shape == X.shape
+        gl.grad(make(jax.nn.relu))(X)
+        assert dialect.knows(make(jax.nn.relu)) and dialect.knows(make(jnp.sin))
+
+
+def test_a_training_step_is_known_whatever_its_batch():
+    (dialect,) = DIALECTS
+
+    def step(batch, rate):
+        return lambda x: rate * energy(x) + jnp.sum(batch)
+
+    gl.grad(step(A, 0.1))(X)
+    assert dialect.knows(step(M, 0.2))
 
 
 def test_what_is_known_dies_with_the_function():

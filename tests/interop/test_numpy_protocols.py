@@ -246,6 +246,18 @@ def aliased(x):
     return sine(x[0])
 
 
+def loop_over_map(x):
+    total = 0.0
+    for y in map(math.sin, x):
+        total = total + y
+    return total
+
+
+def unpacked_map(x):
+    a, b, c = map(math.exp, x)
+    return a * b * c
+
+
 REFUSALS = {
     "np.array": (lambda x: np.array(x), r"np\.array\(x, like=x\)"),
     "np.array of scalars": (lambda x: np.array([x[0], x[1]]), r"np\.stack"),
@@ -270,6 +282,13 @@ REFUSALS = {
     "math.sin by another name": (aliased, r"gradlab\.numpy\.sin\(x\)"),
     "math.pow": (lambda x: math.pow(x[0], 2), r"x \*\* y"),
     "math.lgamma": (lambda x: math.lgamma(x[0] + 1), "gammaln"),
+    "list(map(math.sin))": (lambda x: list(map(math.sin, x)), r"gradlab\.numpy\.sin\(x\)"),
+    "sum(map(math.exp))": (lambda x: sum(map(math.exp, x)), r"gradlab\.numpy\.exp\(x\)"),
+    "math.fsum(map(math.log))": (lambda x: math.fsum(map(math.log, x)), "gradlab.numpy.log|np.sum"),
+    "[*map(math.sin)]": (lambda x: [*map(math.sin, x)], r"gradlab\.numpy\.sin\(x\)"),
+    "[y for y in map(math.sin)]": (lambda x: [y for y in map(math.sin, x)], r"gradlab\.numpy\.sin\(x\)"),  # noqa: C416
+    "for y in map(math.sin)": (loop_over_map, r"gradlab\.numpy\.sin\(x\)"),
+    "a, b = map(math.exp)": (unpacked_map, r"gradlab\.numpy\.exp\(x\)"),
     "np.random.normal": (lambda x: np.random.normal(x), r"scale \* rng\.normal"),
     "rng.normal": (lambda x: GENERATOR.normal(x[0]), r"scale \* rng\.normal"),
     "default_rng().normal": (lambda x: np.random.default_rng(0).normal(x), r"scale \* rng\.normal"),
@@ -307,6 +326,9 @@ def test_values_where_values_are_meant():
         assert isinstance(float(x[0]), float) and f"{x[0]:.1f}" == "0.3"
         assert math.floor(x[2]) == 2 and math.isfinite(x[0]) and list(map(float, x)) == list(V)
         assert np.isscalar(x[0].item()) and round(x[0], 1) == 0.3
+        assert list(map(math.floor, x)) == [math.floor(v) for v in V]
+        assert len(list(map(math.sin, map(float, x)))) == 4 and max(x, key=math.exp) is not None
+        assert len([math.sin(y) for y in map(float, x)]) == 4
         n = gnp.argmax(x)
         assert math.sqrt(n) == math.sqrt(2)  # an integer has no derivative to lose
         return x[0] * math.sin(float(x[1])) + TABLE[n]

@@ -1,0 +1,82 @@
+"""The L-BFGS matrix in compact form: a ring of pairs, and the small matrices that make its product two passes.
+
+H g = γ g + S u − γ Y p with p = R⁻¹ Sᵀg and u = R⁻ᵀ(D p + γ (YᵀY p − Yᵀg)), where R holds s_i·y_j for i no newer
+than j. R⁻¹ is kept, not R: a pair appends a column to it, and dropping the oldest pair drops its row and column.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+
+class Pairs(NamedTuple):
+    """The last m steps and gradient changes, in a ring of m + 1 places; place `slot` is scratch, and counts once added.
+
+    **Attributes:** `w` (2(m+1), n): rows 2i and 2i+1 are the step s [x] and gradient change y [f/x] of place i; `rinv`
+    (m+1, m+1): R⁻¹ in the ring's order, zero in rows and columns that do not count; `yy` (m+1, m+1): YᵀY; `sy` (m+1,):
+    s·y; `gamma` () [x²/f]: the scale of the initial matrix; `slot` () int32.
+    """
+
+    w: Any
+    rinv: Any
+    yy: Any
+    sy: Any
+    gamma: Any
+    slot: Any
+
+
+def empty(memory: int, n: int, dtype: Any) -> Pairs:
+    """No pairs yet: H is the identity."""
+    places = memory + 1
+    square = jnp.zeros((places, places), dtype)
+    w = jnp.zeros((2 * places, n), dtype)
+    return Pairs(w, square, square, square[0], jnp.ones((), dtype), jnp.zeros((), jnp.int32))
+
+
+def write(pairs: Pairs, s: Any, y: Any) -> Pairs:
+    """The pair written into the scratch place, in place; it does not count yet."""
+    w = lax.dynamic_update_slice_in_dim(pairs.w, jnp.stack([s, y]), 2 * pairs.slot, 0)
+    return pairs._replace(w=w)
+
+
+def add_and_apply(pairs: Pairs, g: Any, y: Any, ss: Any, wanted: Any, eps: Any) -> tuple[Pairs, Any, Any]:
+    """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g; whether it counts).
+
+    **Arguments:** `g`, `y` (n,): the gradient, and the y just written; `ss`: s·s of the pair. A pair with
+    s·y ≤ ε‖s‖‖y‖ is refused: that test has no scale.
+    **Source:** Nocedal & Wright, theorem 7.4 and (7.24); 8mn operations in two passes over the ring.
+    """
+    places, slot, gamma = pairs.sy.shape[0], pairs.slot, pairs.gamma
+    sg, yg = _over(pairs.w, g).reshape(places, 2).T
+    s_y, y_y = _over(pairs.w, y).reshape(places, 2).T
+    sy, yy = s_y[slot], y_y[slot]
+    good = wanted & (sy > eps * jnp.sqrt(ss * yy))
+    ring = jnp.arange(places)
+    here = good & (ring == slot)
+    after = jnp.where(good, (slot + 1) % places, slot)
+    kept = ring != after  # the new scratch place: its pair, the oldest, no longer counts
+    column = jnp.where(here, 1, -_over(pairs.rinv, s_y)) / sy
+    rinv = jnp.where(here, column[:, None], pairs.rinv) * (kept & kept[:, None])
+    gram = jnp.where(here, y_y[:, None], jnp.where(here[:, None], y_y, pairs.yy))
+    d = jnp.where(here, sy, pairs.sy)
+    gamma = jnp.where(good, sy / yy, gamma)
+    p = _over(rinv, sg)
+    u = _under(d * p + gamma * (_over(gram, p) - yg), rinv)
+    hg = gamma * g + _under(jnp.stack([u, -gamma * p], 1).reshape(-1), pairs.w)
+    return Pairs(pairs.w, rinv, gram, d, gamma, after), hg, good
+
+
+_SMALL = 4096  # entries of a matrix whose product is cheaper as one fused loop than as a call of the matrix library
+
+
+def _over(a: Any, x: Any) -> Any:
+    """a @ x."""
+    return a @ x if a.size > _SMALL else jnp.sum(a * x, 1)
+
+
+def _under(x: Any, a: Any) -> Any:
+    """x @ a."""
+    return x @ a if a.size > _SMALL else jnp.sum(x[:, None] * a, 0)

@@ -1,0 +1,339 @@
+"""Pictures of optimisation: how f fell, the path it took, and which method solves how much at what cost.
+
+Each function returns a Matplotlib figure, `.savefig(path)` writes it; or draws into the `axes` it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..ir.errors import ArgumentError
+from .extras import Missing
+from .profiles import data_profile, performance_profile
+from .result import Result
+from .trained import Trained
+
+try:
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, PercentFormatter
+except ImportError:
+    matplotlib: Any = Missing("matplotlib", "plot", "drawing")
+    Figure: Any = matplotlib
+    FuncFormatter: Any = matplotlib
+    PercentFormatter: Any = matplotlib
+
+# Okabe & Ito's colours, which the colour-blind can tell apart; dashes carry the rest when printed in grey.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B5A2B", "#7F7F7F")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e5e7eb",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "savefig.dpi": 160,
+    "figure.dpi": 110,
+}
+
+
+class Band(NamedTuple):
+    """A line and what half of the runs lie between: x (k,), and y at the median and the quartiles."""
+
+    x: np.ndarray
+    median: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Within it, Matplotlib draws as the pictures here do."""
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def look(i: int) -> dict[str, Any]:
+    """The colour and dashes of the i-th line."""
+    return {"color": COLORS[i % len(COLORS)], "linestyle": DASHES[i // len(COLORS) % len(DASHES)]}
+
+
+def legend_beside(axes: Any, entries: int) -> None:
+    """A legend within the axes if it is short, right of them if it would cover lines."""
+    if entries > 5:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+    elif entries > 1:
+        axes.legend(loc="best")
+
+
+# -- history
+
+
+def history(
+    results: Any, *, against: str = "evaluations", f_min: float | None = None, title: str | None = None
+) -> Figure:
+    """How f and its gradient fell, one line a run.
+
+    **Arguments:** `results`: a `Result` made with `history=True`, a `Trained`, or a dict label → one of them (all of
+    one kind); a batched `Result` is drawn as median and quartiles of its runs. `against`: "evaluations" or "iterations"
+    (a training run: its steps). `f_min`: subtracted from f; without it the lowest value of all runs is, unless f keeps
+    falling below 0 or the runs are training runs. `title`: above the picture.
+    **Raises:** `ArgumentError` where a result carries no history.
+    """
+    if against not in ("evaluations", "iterations"):
+        raise ArgumentError(f'against must be "evaluations" or "iterations", got {against!r}.')
+    runs = dict(results) if isinstance(results, Mapping) else {"": results}
+    if not runs:
+        raise ArgumentError("there is no result to draw.")
+    if all(isinstance(run, Trained) for run in runs.values()):
+        return _training(runs, title)
+    lines = {label: _columns(run, against) for label, run in runs.items()}
+    if f_min is None:
+        f_min = min(float(np.nanmin(f)) for _, f, _ in lines.values())
+        least_known = False
+    else:
+        least_known = True
+    with styled():
+        figure = Figure(figsize=(9.2, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for i, (label, (x, f, gnorm)) in enumerate(lines.items()):
+            gap = f - f_min
+            floor = np.finfo(f.dtype).eps * max(1.0, abs(f_min))
+            draw_band(left, band(x, np.where(gap > floor, gap, np.nan if not least_known else floor)), label, i)
+            draw_band(right, band(x, np.where(gnorm > 0, gnorm, np.nan)), label, i)
+        least = "f*" if least_known else "lowest f"
+        for axes, what in ((left, f"f − {least}"), (right, "‖∇f‖∞")):
+            axes.set(yscale="log", xlabel=against, ylabel=what)
+            axes.margins(x=0.02)
+        if len(lines) > 1:
+            legend_beside(right, len(lines) if len(lines) > 5 else 2)
+        if title:
+            figure.suptitle(title)
+    return figure
+
+
+def _columns(run: Any, against: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(x, f, ‖g‖∞) of a run, each (rows,), or (runs, rows) of a batch; nan beyond its end."""
+    if not isinstance(run, Result) or run.history is None:
+        raise ArgumentError("history needs results of minimize(..., history=True), or of train.")
+    f = np.asarray(run.history.f)
+    gnorm = np.asarray(run.history.gnorm)
+    x = (
+        np.asarray(run.history.n_evals)
+        if against == "evaluations"
+        else np.broadcast_to(np.arange(f.shape[-1]), f.shape)
+    )
+    used = int(np.max(run.n_iters)) + 1
+    x = np.where(np.isnan(f), np.nan, x)
+    return x[..., :used], f[..., :used], gnorm[..., :used]
+
+
+def band(x: np.ndarray, y: np.ndarray, points: int = 400) -> Band:
+    """The median and quartiles over the first axis of `y` (runs, k), each run known at its own `x` (runs, k).
+
+    Between its points a run stays as it was: what is drawn at x is what it had reached by then. A run that has ended
+    stays where it ended.
+    """
+    if y.ndim == 1:
+        x, y = x[None], y[None]
+    if len(y) == 1:
+        keep = ~np.isnan(x[0]) & ~np.isnan(y[0])
+        return Band(x[0][keep], y[0][keep], y[0][keep], y[0][keep])
+    ends = np.nanmax(x), np.nanmin(x)
+    grid = np.unique(np.linspace(ends[1], ends[0], points))
+    rows = []
+    for xs, ys in zip(x, y, strict=True):
+        keep = ~np.isnan(xs) & ~np.isnan(ys)
+        xs, ys = xs[keep], ys[keep]
+        at = np.searchsorted(xs, grid, side="right") - 1
+        rows.append(np.where(at >= 0, ys[np.maximum(at, 0)], np.nan) if len(xs) else np.full(len(grid), np.nan))
+    lower, median, upper = np.nanpercentile(np.array(rows), [25, 50, 75], axis=0)
+    return Band(grid, median, lower, upper)
+
+
+def draw_band(axes: Any, found: Band, label: str, i: int) -> None:
+    """The line of the median, its end marked, over the shaded quartiles."""
+    axes.plot(found.x, found.median, label=label or None, **look(i))
+    if len(found.x):
+        axes.plot(found.x[-1], found.median[-1], "o", ms=4, color=look(i)["color"])
+    if np.any(found.lower != found.upper):
+        axes.fill_between(found.x, found.lower, found.upper, color=look(i)["color"], alpha=0.15, lw=0)
+
+
+def _training(runs: Mapping[str, Trained], title: str | None) -> Figure:
+    evaluated = sorted({name for run in runs.values() for name in run.history if name.startswith("eval/")})
+    shown = [name for name in evaluated if name not in ("eval/step", "eval/seconds")]
+    with styled():
+        figure = Figure(figsize=(4.8 * (2 + bool(shown)), 3.6), layout="constrained")
+        panels = figure.subplots(1, 2 + bool(shown))
+        for i, (label, run) in enumerate(runs.items()):
+            steps = run.history["step"]
+            for axes, name in zip(panels, ("loss", "grad_norm"), strict=False):
+                values = run.history[name].astype(float)
+                axes.plot(steps, values, color=look(i)["color"], alpha=0.25, lw=0.8)
+                axes.plot(steps, _smooth(values), label=label or None, **look(i))
+            for j, name in enumerate(shown):
+                values = run.history.get(name)
+                if values is not None:
+                    text = " ".join(part for part in (label, name.removeprefix("eval/")) if part)
+                    style = look(i if len(shown) == 1 else i * len(shown) + j)
+                    panels[2].plot(run.history["eval/step"], values, "o-", ms=3, label=text, color=style["color"])
+        for axes, name in zip(panels, ("loss", "‖gradient‖", "evaluation"), strict=False):
+            axes.set(xlabel="step", ylabel=name)
+            axes.margins(x=0.02)
+        for axes in panels[:2]:
+            axes.set_yscale("log" if all(_positive(line) for line in axes.lines) else "linear")
+        if len(runs) > 1:
+            legend_beside(panels[0], min(len(runs), 5))
+        if shown:
+            legend_beside(panels[2], 2)
+        if title:
+            figure.suptitle(title)
+    return figure
+
+
+def _positive(line: Any) -> bool:
+    y = np.asarray(line.get_ydata(), float)
+    return bool(np.all(y[np.isfinite(y)] > 0))
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """A centred mean over a fiftieth of the run."""
+    width = max(1, len(values) // 50)
+    if width == 1:
+        return values
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+
+
+# -- trajectory
+
+
+def trajectory(
+    fun: Callable[[Any], Any],
+    paths: Any,
+    *,
+    minima: Any = None,
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    title: str | None = None,
+    axes: Any = None,
+) -> Figure:
+    """The ways through the contours of a function of two variables.
+
+    **Arguments:** `fun`: of a vector (2,), traceable by JAX. `paths`: points (k, 2), or a dict label → such. `minima`:
+    points (m, 2) to mark with a star. `limits`: ((left, right), (bottom, top)); around the paths unless given.
+    Contours are spaced evenly in log(f − lowest f), so that valleys show.
+    """
+    named = dict(paths) if isinstance(paths, Mapping) else {"": paths}
+    ways = {label: np.asarray(path, float).reshape(-1, np.shape(path)[-1]) for label, path in named.items()}
+    for label, way in ways.items():
+        if way.shape[1:] != (2,) or not len(way):
+            raise ArgumentError(f"a path needs points of two numbers, (k, 2), got {label!r} of shape {way.shape}.")
+    marks = np.zeros((0, 2)) if minima is None else np.asarray(minima, float).reshape(-1, 2)
+    points = np.concatenate([*ways.values(), marks])
+    points = points[np.all(np.isfinite(points), axis=1)]
+    (left, right), (bottom, top) = limits or tuple(_around(points[:, k]) for k in (0, 1))
+    xs, ys = np.linspace(left, right, 241), np.linspace(bottom, top, 241)
+    grid = np.stack(np.meshgrid(xs, ys), axis=-1)
+    values = np.asarray(jax.jit(jax.vmap(jax.vmap(fun)))(grid), float)
+    with styled():
+        figure = axes.figure if axes is not None else Figure(figsize=(6.0, 5.0), layout="constrained")
+        axes = axes if axes is not None else figure.subplots()
+        finite = values[np.isfinite(values)]
+        if finite.size and finite.max() > finite.min():
+            spread = finite.max() - finite.min()
+            height = np.log10(np.maximum(values - finite.min(), 1e-9 * spread))
+            seen = np.percentile(height[np.isfinite(height)], [1, 100])
+            levels = np.linspace(*seen, 18)
+            axes.contourf(xs, ys, height, levels=levels, cmap="Blues", alpha=0.55, extend="both")
+            axes.contour(xs, ys, height, levels=levels, colors="white", linewidths=0.5)
+        axes.grid(False)
+        for i, (label, way) in enumerate(ways.items()):
+            style = look(i + 1)  # not blue on blue
+            axes.plot(*way.T, marker=".", ms=4.5, lw=1.3, label=label or None, **style)
+            axes.plot(*way[-1], marker="o", ms=7, mfc=style["color"], mec="white", mew=1.2)
+        starts = np.unique(np.array([way[0] for way in ways.values()]), axis=0)
+        axes.plot(*starts.T, "s", ms=6, mfc="white", mec="black", mew=1.2, zorder=5, ls="none")
+        if len(marks):
+            axes.plot(*marks.T, "*", ms=13, mfc="gold", mec="black", mew=0.8, zorder=6, ls="none")
+        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x₁", ylabel="x₂")
+        if title:
+            axes.set_title(title)
+        if len(ways) > 1:
+            legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+            legend.set_in_layout(True)
+    return figure
+
+
+def _around(values: np.ndarray) -> tuple[float, float]:
+    """Limits that hold what is within reach of the middle half: one wild trial point must not decide the scale."""
+    low, high = np.percentile(values, [25, 75])
+    reach = 4 * max(high - low, 1e-3 * max(1.0, abs(low), abs(high)))
+    kept = values[(values >= low - reach) & (values <= high + reach)]
+    room = 0.12 * max(kept.max() - kept.min(), 1e-3)
+    return float(kept.min() - room), float(kept.max() + room)
+
+
+# -- profile
+
+
+def profile(
+    costs: Mapping[str, Sequence[float] | np.ndarray],
+    *,
+    kind: str = "performance",
+    cost: str = "evaluations",
+    title: str | None = None,
+    axes: Any = None,
+) -> Figure:
+    """Which share of the problems each method solves, at what cost.
+
+    **Arguments:** `costs`: method → what each problem cost it (p,), inf where it was not solved; the same problems in
+    the same order. `kind`: "performance": within what factor of the best method's cost; "data": within what cost.
+    `cost`: what is counted, for the axis.
+    **Source:** Dolan & Moré, *Benchmarking optimization software with performance profiles* (2002); Moré & Wild,
+    *Benchmarking derivative-free optimization algorithms* (2009), with an evaluation of f and ∇f as the unit.
+    """
+    if kind not in ("performance", "data"):
+        raise ArgumentError(f'kind must be "performance" or "data", got {kind!r}.')
+    curves = performance_profile(costs) if kind == "performance" else data_profile(costs)
+    with styled():
+        figure = axes.figure if axes is not None else Figure(figsize=(6.2, 4.0), layout="constrained")
+        axes = axes if axes is not None else figure.subplots()
+        most = max(float(curve.x[-1]) for curve in curves.values())
+        least = min(float(curve.x[0]) for curve in curves.values())
+        most = max(most * 1.15, least * 2)
+        order = sorted(curves, key=lambda name: -curves[name].share[-1])
+        for i, name in enumerate(curves):
+            curve = curves[name]
+            x, share = np.append(curve.x, most), np.append(curve.share, curve.share[-1])
+            axes.step(x, share, where="post", label=f"{name}  {curve.share[-1]:.0%}", **look(i))
+        axes.set_xscale("log", base=2 if kind == "performance" and most < 5000 else 10)
+        axes.set(xlim=(least, most), ylim=(0, 1.03), ylabel="share of problems solved")
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        if kind == "performance":
+            axes.set_xlabel(f"{cost}, as a multiple of the best method's")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}×"))
+        else:
+            axes.set_xlabel(cost)
+        handles, labels = axes.get_legend_handles_labels()
+        names = list(curves)
+        picked = [names.index(name) for name in order]
+        axes.legend(
+            [handles[k] for k in picked], [labels[k] for k in picked], title="method, solved in the end",
+            loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, alignment="left",
+        )  # fmt: skip
+        if title:
+            axes.set_title(title)
+    return figure

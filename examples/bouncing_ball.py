@@ -41,9 +41,9 @@ def landing_time(velocity):
             value, rate = gl.jvp(height, (t,), (1.0,))
             return t - value / rate
 
-        return gl.while_loop(lambda t: gnp.abs(height(t)) > 1e-13, closer, t)
+        return gl.while_loop(lambda t: gnp.abs(height(t)) > 1e-12, closer, t)
 
-    # From above, without air, it would take longer: Newton's steps come down to the root and never to that at t = 0.
+    # Without air it would take longer. From there Newton's steps come down to this root, and not to that at t = 0.
     return gl.custom_root(height, 2 * velocity[1] / GRAVITY, newton, lambda rate, y: y / rate(1.0))
 
 

@@ -44,7 +44,9 @@ from .optim.fixed_point import fixed_point as fixed_point
 from .tools import GradientTape as GradientTape
 from .tools import Variable as Variable
 from .tools import check_grads as check_grads
+from .tools import cost as cost
 from .tools import diagnose as diagnose
+from .tools import draw as draw
 from .tools import numeric as numeric
 from .tools import show as show
 from .tools import source as source

@@ -32,5 +32,5 @@ def _refuses(primitive: Primitive) -> bool:
 def test_every_slot_is_filled():
     for primitive in REGISTRY.values():
         assert isinstance(primitive, Primitive)
-        for slot in ("infer", "emit", "jvp", "transpose", "batch"):
+        for slot in ("infer", "emit", "jvp", "transpose", "batch", "cost"):
             assert callable(getattr(primitive, slot)), f"{primitive}.{slot}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ir.graph import Atom, Aval, Eqn, Graph, Var
 from ..ir.primitive import Primitive, Refused
+from ..ir.work import Work
 from ..ops.families import batch_size, linear
 from ..passes.pipeline import tidy
 from ..trace.builder import bind, bind1
@@ -29,6 +30,7 @@ barrier_p = Primitive(
     jvp=_LATE,
     transpose=_LATE,
     batch=_LATE,
+    cost=lambda outs, *xs: Work(),
 )
 
 
@@ -44,6 +46,7 @@ checkpoint_name_p = Primitive(
     jvp=linear(lambda: checkpoint_name_p),
     transpose=lambda cts, active, x, *, name: cts,
     batch=lambda xs, dims, *, name: ((checkpoint_name(xs[0], name),), dims),
+    cost=lambda outs, *xs, **params: Work(),
 )
 
 
@@ -176,6 +179,7 @@ checkpoint_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    cost=lambda outs, *xs, graph, barrier: Work(inside=((graph, 1),)),
     graphs=("graph",),
     split=_split,
     expand=_expand,

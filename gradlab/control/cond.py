@@ -8,6 +8,7 @@ from typing import Any
 from ..ir.errors import DTypeError, ShapeError
 from ..ir.graph import Aval, Eqn, Graph, Var
 from ..ir.primitive import Body, Primitive
+from ..ir.work import Work, total_work
 from ..lower.emit import packed
 from ..ops.compare import le, select
 from ..ops.families import batch_size
@@ -217,6 +218,7 @@ cond_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    cost=lambda outs, which, *xs, branches: Work(inside=((max(branches, key=total_work), 1),)),
     graphs=("branches",),
     split=_split,
     prune=_prune,

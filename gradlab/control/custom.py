@@ -18,6 +18,7 @@ import numpy as np
 from ..ir.errors import MissingRuleError
 from ..ir.graph import Aval, Eqn, Graph, Lit, is_inexact
 from ..ir.primitive import Primitive, Refused
+from ..ir.work import Work
 from ..lower.compile import Executable
 from ..ops.families import batch_size, reduce_sum_p, with_axis
 from ..ops.operands import or_zeros, zeros_like
@@ -225,6 +226,7 @@ custom_call_p = Primitive(
     jvp=_call_jvp,
     transpose=Refused("a function with a custom derivative is not transposed; its derivative is"),
     batch=_call_batch,
+    cost=lambda outs, *xs, fun, rules: Work(inside=((fun, 1),)),
     graphs=("fun",),
     expand=_call_expand,
     native=_call_native,
@@ -313,6 +315,7 @@ custom_linear_p = Primitive(
     jvp=_linear_jvp,
     transpose=_linear_transpose,
     batch=_linear_batch,
+    cost=Refused("custom_linear is expanded before a program is costed"),
     graphs=("jvp", "bwd"),
     expand=_linear_expand,
 )

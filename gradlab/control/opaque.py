@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ..ir.graph import Aval, Graph
 from ..ir.primitive import Primitive, Refused
+from ..ir.work import Work
 from ..ops.families import batch_size
 from ..trace.builder import bind
 from ..trace.stage import current, inline
@@ -85,6 +86,7 @@ opaque_p = Primitive(
     jvp=_jvp(lambda: opaque_p),
     transpose=_transpose,
     batch=_batch,
+    cost=Refused("a function of JAX's without equations has no known cost; see xla in gradlab.cost"),
     native=lambda *, fun: fun.run,
 )
 
@@ -108,6 +110,7 @@ ruled_p = Primitive(
     jvp=_jvp(lambda: ruled_p),
     transpose=_ruled_transpose,
     batch=_batch,
+    cost=lambda outs, *xs, graph, fun: Work(inside=((graph, 1),)),
     graphs=("graph",),
     expand=_ruled_expand,
     native=lambda *, graph, fun: fun.run,

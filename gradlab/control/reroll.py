@@ -19,6 +19,7 @@ from ..ops.families import broadcast_p, reshape_p
 from ..ops.operands import zeros_like
 from ..ops.shape import concatenate_p, slice_p
 from ..passes.dce import dce
+from ..trace.patience import patient
 from .repeats import Code, Window, code_of, windows
 from .rows import LEAST_JOINED, Item, Row, Writer, is_apart, moved, sliced
 from .scan import Loop, scan_p
@@ -64,6 +65,11 @@ def reroll(graph: Graph, n_own: int | None = None, least: int = LEAST) -> Graph:
     """
     if len(graph.eqns) < least:
         return graph
+    with patient(len(graph.eqns)):
+        return _rerolled(graph, n_own, least)
+
+
+def _rerolled(graph: Graph, n_own: int | None, least: int) -> Graph:
     graph = dce(graph)
     for _ in range(ROUNDS):
         code = code_of(graph)

@@ -22,6 +22,7 @@ from ..ops.contract import dot_general_p
 from ..ops.convert import complex_p, conj_p, convert_p, imag_p, real_p
 from ..ops.elementwise import bitwise_and_p, bitwise_not_p, bitwise_or_p
 from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reshape_p, sub_p
+from ..ops.roll import roll_p
 from ..ops.shape import concatenate_p, iota_p, pad_p, rev_p, slice_p
 from ..transforms.split import divided, live_eqns, stretches
 
@@ -159,7 +160,7 @@ def _bytes(v: Var) -> float:
 
 
 _FREE = frozenset((broadcast_p, reshape_p, permute_p, iota_p))
-_MOVES = frozenset((slice_p, concatenate_p, pad_p, rev_p))
+_MOVES = frozenset((slice_p, concatenate_p, pad_p, rev_p, roll_p))
 _CHEAP = frozenset(
     (add_p, sub_p, mul_p, neg_p, abs_p, sign_p, maximum_p, minimum_p, floor_p, ceil_p, eq_p, ne_p, lt_p, le_p, gt_p)
     + (ge_p, select_p, convert_p, conj_p, real_p, imag_p, complex_p, bitwise_and_p, bitwise_or_p, bitwise_not_p)

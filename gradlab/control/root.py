@@ -111,6 +111,7 @@ root_p = Primitive(
         "(linearize, vjp)."
     ),
     batch=_batch,
+    cost=Refused("custom_root is expanded before a program is costed"),
     graphs=("f", "solve", "tangent"),
     expand=_expand,
     native=_native,

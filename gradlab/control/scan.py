@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..ir.errors import ShapeError
 from ..ir.graph import Atom, Aval, Eqn, Graph, Var
 from ..ir.primitive import Body, Primitive
+from ..ir.work import Work
 from ..lower.emit import packed
 from ..ops.families import add_p, batch_size, with_axis
 from ..ops.operands import zeros_like
@@ -298,6 +299,7 @@ scan_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    cost=lambda outs, *xs, body, loop: Work(inside=((body, loop.length),)),
     graphs=("body",),
     split=_split,
     prune=_prune,

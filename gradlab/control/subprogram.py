@@ -10,6 +10,7 @@ from typing import Any
 
 from ..ir.graph import Graph
 from ..ir.primitive import Primitive, Refused
+from ..ir.work import Work
 from ..ops.families import batch_size
 from ..trace.builder import bind
 from ..trace.stage import current, inline
@@ -50,6 +51,7 @@ call_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    cost=lambda outs, *xs, graph: Work(inside=((graph, 1),)),
     graphs=("graph",),
     expand=lambda xs, *, graph: tuple(inline(graph, current(xs), xs)),
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.errors import ShapeError
 from ..ir.graph import Aval, Eqn, Graph, Lit, Var
-from ..ir.primitive import Body, Primitive
+from ..ir.primitive import Body, Primitive, Refused
 from ..lower.emit import packed
 from ..ops.compare import lt_p, select
 from ..ops.families import add_p, batch_size, with_axis
@@ -232,6 +232,7 @@ while_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    cost=Refused("how often a while_loop goes round is known only when it runs; a scan says it"),
     graphs=("cond", "body"),
     split=_split,
     prune=_prune,

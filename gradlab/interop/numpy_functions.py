@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import numpy as gnp
-from ..ir.errors import ConversionError, DTypeError
+from ..ir.errors import ConversionError, DTypeError, ShapeError
 from ..numpy.assignment import assign, require_own
 from ..numpy.dispatch import has_tracer
 from ..trace.tracer import Tracer
@@ -216,12 +216,12 @@ def _sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok: 
     sizes = tuple(np.atleast_1d(window_shape).tolist())
     axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
     if len(sizes) != len(axes):
-        raise ValueError(f"as many axes as window sizes are needed, got window_shape={window_shape}, axis={axis}.")
+        raise ShapeError(f"as many axes as window sizes are needed, got window_shape={window_shape}, axis={axis}.")
     for size, along in zip(sizes, axes, strict=True):
         along = along % gnp.ndim(x) if along < 0 else along
         n = x.shape[along] - size + 1
         if n < 1:
-            raise ValueError(f"a window of {size} does not fit an axis of {x.shape[along]}.")
+            raise ShapeError(f"a window of {size} does not fit an axis of {x.shape[along]}.")
         places = np.arange(n)[:, None] + np.arange(size)
         x = gnp.moveaxis(gnp.take(x, places, axis=along), along + 1, -1)
     return x

@@ -91,7 +91,7 @@ class Primitive:
     jvp: Callable[..., tuple[tuple, tuple]]
     transpose: Callable[..., tuple]
     batch: Callable[..., tuple[tuple, tuple]]
-    cost: Callable[..., Work] | None = field(default=None, kw_only=True)
+    cost: Callable[..., Work] = field(default=None, kw_only=True)  # type: ignore[assignment]
     scalars: bool = field(default=False, kw_only=True)
     commutes: bool = field(default=False, kw_only=True)
     call: Callable[..., str] | None = field(default=None, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ir.graph import Eqn, Graph, Var
 from ..passes.pipeline import tidy
+from ..passes.rolls import rolls_as_slices
 from ..trace.stage import input_names, trace_graph
 from .apart import apart
 
@@ -14,7 +15,7 @@ from .apart import apart
 def finish(graph: Graph, keep_rules: bool = False) -> Graph:
     """(x*) -> (y*) keeps its type; every equation has an `emit`, or (if `keep_rules`) a `native` meaning."""
     expanded = expand(graph, keep_rules)
-    return apart(graph if expanded is graph else tidy(expanded))
+    return rolls_as_slices(apart(graph if expanded is graph else tidy(expanded)))
 
 
 def has_rules(graph: Graph) -> bool:

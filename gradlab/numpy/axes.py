@@ -7,13 +7,24 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..ir.errors import ShapeError
+from ..ir.errors import DTypeError, GradlabError, ShapeError
 from ..ir.graph import Aval
+
+
+def whole(n: Any, what: str) -> int:
+    """An integer, also where a tracer or an array of one stands for it."""
+    try:
+        return operator.index(n)
+    except GradlabError:
+        raise
+    except TypeError:
+        shown = n.aval if hasattr(n, "aval") else f"{n!r} of type {type(n).__name__}"
+        raise DTypeError(f"{what} must be an integer, got {shown}. Convert it with int(...).") from None
 
 
 def one(axis: Any, ndim: int, name: str = "axis") -> int:
     """One axis within 0..ndim-1; negative ones count from the end."""
-    axis = operator.index(axis)
+    axis = whole(axis, name)
     if not -ndim <= axis < ndim:
         raise ShapeError(f"{name}={axis} is out of bounds for an array of {ndim} dimensions: use {-ndim}..{ndim - 1}.")
     return axis % ndim
@@ -34,7 +45,7 @@ def several(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
 def shape_of(shape: Any) -> tuple[int, ...]:
     """A shape given as an int or a sequence of ints (or tracers that have a value)."""
     sizes = shape if isinstance(shape, tuple | list) else (shape,)
-    out = tuple(operator.index(n) for n in sizes)
+    out = tuple(whole(n, "a size in a shape") for n in sizes)
     if any(n < 0 for n in out):
         raise ShapeError(f"sizes in a shape must not be negative, got {out}.")
     return out
@@ -42,7 +53,7 @@ def shape_of(shape: Any) -> tuple[int, ...]:
 
 def resolved(shape: Sequence[Any], aval: Aval) -> tuple[int, ...]:
     """The target of a reshape, its one -1 replaced by what is left."""
-    sizes = [operator.index(n) for n in shape]
+    sizes = [whole(n, "a size in a shape") for n in shape]
     if sizes.count(-1) == 1:
         known = math.prod(n for n in sizes if n != -1)
         if known and aval.size % known == 0:

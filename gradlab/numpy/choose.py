@@ -49,7 +49,7 @@ def stretched(*xs: Any) -> list[Any]:
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """`jax.numpy.select`, on tracers too."""
     if len(condlist) != len(choicelist) or not condlist:
-        raise ValueError(f"select needs as many conditions as choices, got {len(condlist)} and {len(choicelist)}.")
+        raise ArgumentError(f"select needs as many conditions as choices, got {len(condlist)} and {len(choicelist)}.")
     *choices, out = promote(*choicelist, default)
     for mask, choice in zip(condlist[::-1], choices[::-1], strict=True):
         out = select_of(mask, choice, out)

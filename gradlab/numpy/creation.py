@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import jax
@@ -179,7 +178,7 @@ def _known(x: Any) -> Any:
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
              axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
     """`jax.numpy.linspace`, on tracers too."""
-    num = operator.index(num)
+    (num,) = ax.shape_of(num)
     start, stop = promote(start, stop, inexact=True)
     at = home(start, stop)
     start, stop = (retype(at.operand(x, None), x.dtype) for x in (start, stop))

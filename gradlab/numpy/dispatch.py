@@ -65,6 +65,14 @@ def no_sharding(name: str, out_sharding: Any) -> None:
         )
 
 
+def _no_out(ours: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+    if kwargs and kwargs.get("out") is not None:
+        raise ArgumentError(
+            f"{ours.__name__} writes into no array: leave out= away and take the result. "
+            "(Functions of plain NumPy write into y made with numpy.zeros(shape, like=x).)"
+        )
+
+
 def sized_by_values(native: str) -> Callable[[F], F]:
     """`public` for a function whose result has a shape that values decide: of known arrays it is computed at once."""
     ours = getattr(jnp, native)
@@ -102,15 +110,19 @@ def public(native: Callable[..., Any] | str) -> Callable[[F], F]:
     known = sharing(ours.__name__)
 
     def decorate(fn: F) -> F:
+        fn.__qualname__ = ours.__name__  # Python names it in complaints about arguments
+
         @wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
             if (args and type(args[0]) is Tracer) or recording(args, kwargs):
+                _no_out(ours, kwargs)
                 return known(fn(*args, **kwargs), args, kwargs)
             if HELD:
                 args, kwargs = read_held(args), {name: read_held(x) for name, x in kwargs.items()}
             return ours(*args, **kwargs)
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
+            _no_out(ours, kwargs)
             return known(fn(*args, **kwargs), args, kwargs)
 
         call.recorded = recorded  # type: ignore[attr-defined]  # without the question, for methods of a tracer

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ShapeError
+from ..ir.errors import ArgumentError, ShapeError
 from ..ops import shape as ops
 from ..ops.dynamic import dynamic_slice
 from . import axes as ax
@@ -333,6 +333,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, *, total_repeat_length
     axis = ax.one(axis, a.ndim)
     n = a.shape[axis]
     counts = np.asarray(repeats.value("an index or a size") if hasattr(repeats, "value") else repeats)
+    if counts.dtype.kind not in "iub" or np.any(counts < 0):
+        raise ArgumentError(f"repeat needs counts that are integers and not negative, got {counts.tolist()}.")
     if counts.size == 1 and total_repeat_length is None:
         k = int(counts.reshape(()))
         apart = ops.reshape(a, (*a.shape[: axis + 1], 1, *a.shape[axis + 1 :]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..ir.errors import ShapeError
 from ..trace.tracer import Tracer
 from . import (
     choose,
@@ -136,7 +137,7 @@ def _transpose(self: Tracer, *axes: Any) -> Tracer:
 
 def _matrix_transpose(self: Tracer) -> Tracer:
     if self.ndim < 2:
-        raise ValueError(f"x.mT needs a matrix, got {self.aval}.")
+        raise ShapeError(f"x.mT needs a matrix, got {self.aval}.")
     return manipulation.swapaxes(self, -1, -2)
 
 

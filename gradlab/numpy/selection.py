@@ -33,6 +33,8 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
         x, axis = ravel(x), 0
     axis = ax.one(axis, x.ndim)
     mode = mode or "fill"
+    if mode not in ("fill", "wrap", "clip"):
+        raise ArgumentError(f"take knows the modes fill, wrap and clip, got {mode!r}.")
     if mode == "fill" and fill_value is not None:
         return x.at[(slice(None),) * axis + (indices,)].get(mode="fill", fill_value=fill_value)
     if mode == "wrap":

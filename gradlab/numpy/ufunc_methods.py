@@ -16,7 +16,7 @@ import numpy as np
 
 from ..api.associative import associative_scan
 from ..api.loops import scan
-from ..ir.errors import ArgumentError, ConcretizationError, ShapeError
+from ..ir.errors import ArgumentError, ConcretizationError, IndexingError, ShapeError
 from ..ir.graph import is_inexact
 from ..ops import cumulative, reduce
 from ..ops import shape as ops
@@ -97,7 +97,7 @@ class ufunc:
 
     def _pair(self, method: str, out: Any = None) -> Rule:
         if self.nin != 2 or self.nout != 1:
-            raise ValueError(f"{self.__name__}.{method} needs a function of two operands and one result.")
+            raise ArgumentError(f"{self.__name__}.{method} needs a function of two operands and one result.")
         if out is not None:
             raise ArgumentError(f"{self.__name__}.{method} writes no out=: arrays do not change. Use its result.")
         return self._call
@@ -129,7 +129,7 @@ class ufunc:
         if where is not None:
             neutral = self.identity if initial is None else initial
             if neutral is None:
-                raise ValueError(f"{self.__name__}.reduce with where= needs initial=: the function has no identity.")
+                raise ArgumentError(f"{self.__name__}.reduce with where= needs initial=: the function has no identity.")
             x = choose(where, x, retype(home(x).operand(neutral, x.aval.reshaped(())), x.dtype))
         empty = any(x.shape[i] == 0 for i in axes)
         if empty and self.identity is None and initial is None:
@@ -211,7 +211,7 @@ class ufunc:
             ) from None
         n = x.shape[0]
         if any(not 0 <= i < n for i in starts):
-            raise IndexError(f"{self.__name__}.reduceat has indices {starts} that are not within 0..{n - 1}.")
+            raise IndexingError(f"{self.__name__}.reduceat has indices {starts} that are not within 0..{n - 1}.")
         parts = [
             self._along_one(cut(x, 0, i, j), (0,)) if i < j else x[i]
             for i, j in zip(starts, [*starts[1:], n], strict=True)

@@ -13,6 +13,7 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind1
 from .compare import eq, ge, le, select
 from .convert import complex, imag, part_dtype, real
+from .costs import DIVIDES, EACH, absolute, power
 from .families import ONE, add_p, batch_elementwise, elementwise, mul_p, neg_p, no_derivative, sub_p
 from .operands import BOOL, fill, or_zeros, require_kind, same_type, zeros_like
 
@@ -74,6 +75,7 @@ div_p = elementwise(
     jvp=_div_jvp,
     transpose=_div_transpose,
     fold=lambda x, y: None if x.dtype.kind == "c" else np.true_divide(x, y),
+    cost=DIVIDES,
 )
 
 
@@ -101,6 +103,7 @@ rem_p = elementwise(
     partials=(ONE, lambda out, x, y: neg(_truncated_ratio(x, y))),
     kinds="iuf",
     scalars=False,
+    cost=EACH,
 )
 
 
@@ -155,6 +158,7 @@ integer_pow_p = elementwise(
     partials=(_integer_pow_partial,),
     infer=_integer_pow_infer,
     call=lambda x, *, y: f"lax.integer_pow({x}, {y})",
+    cost=power,
 )
 
 
@@ -251,10 +255,22 @@ def _first_if(first_wins, function):
 
 
 maximum_p = elementwise(
-    "maximum", emit="jnp.maximum({}, {})", call="max", jvp=_first_if(ge, maximum), kinds="biuf", fold=np.maximum
+    "maximum",
+    emit="jnp.maximum({}, {})",
+    call="max",
+    jvp=_first_if(ge, maximum),
+    kinds="biuf",
+    fold=np.maximum,
+    cost=EACH,
 )
 minimum_p = elementwise(
-    "minimum", emit="jnp.minimum({}, {})", call="min", jvp=_first_if(le, minimum), kinds="biuf", fold=np.minimum
+    "minimum",
+    emit="jnp.minimum({}, {})",
+    call="min",
+    jvp=_first_if(le, minimum),
+    kinds="biuf",
+    fold=np.minimum,
+    cost=EACH,
 )
 
 
@@ -282,6 +298,7 @@ abs_p = Primitive(
     jvp=_abs_jvp,
     transpose=Refused("abs is not linear; only linear equations are transposed"),
     batch=batch_elementwise(lambda: abs_p),
+    cost=absolute,
     scalars=True,
 )
 

@@ -8,6 +8,7 @@ from ..ir.errors import ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive
 from ..trace.builder import bind1
+from .costs import EACH
 from .families import batch_elementwise, comparison
 from .operands import BOOL, dtype_text, fill, or_zeros, same_type, zeros_like
 
@@ -96,6 +97,7 @@ select_p = Primitive(
     jvp=_select_jvp,
     transpose=_select_transpose,
     batch=batch_elementwise(lambda: select_p),
+    cost=EACH,
     scalars=True,
     fold=lambda mask, x, y: x if mask else y,
 )

@@ -11,6 +11,7 @@ from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .convert import convert
+from .costs import MOVES, contracts
 from .families import add_p, permute_p
 from .operands import dtype_text, require_kind
 
@@ -182,6 +183,7 @@ dot_general_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    cost=contracts,
 )
 
 
@@ -199,4 +201,5 @@ eye_p = Primitive(
     jvp=_NO_OPERAND,
     transpose=_NO_OPERAND,
     batch=_NO_OPERAND,
+    cost=MOVES,
 )

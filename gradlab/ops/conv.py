@@ -20,6 +20,7 @@ from ..ir.primitive import Primitive
 from ..trace.builder import bind, bind1
 from .contract import precision_of, precision_text
 from .convert import convert
+from .costs import convolves
 from .families import add_p, batch_size
 from .operands import dtype_text, fill, require_kind, zeros_like
 from .shape import moveaxis, reshape, rev
@@ -315,4 +316,4 @@ def _conv(
                  out_dtype=out_dtype)  # fmt: skip
 
 
-conv_p = Primitive(name="conv", infer=_infer, emit=_emit, jvp=_jvp, transpose=_transpose, batch=_batch)
+conv_p = Primitive(name="conv", infer=_infer, emit=_emit, jvp=_jvp, transpose=_transpose, batch=_batch, cost=convolves)

@@ -11,6 +11,7 @@ from ..ir.graph import Aval, Lit, is_inexact
 from ..ir.primitive import Primitive
 from ..trace.builder import bind, bind1
 from .compare import ne
+from .costs import EACH, MOVES
 from .families import batch_elementwise, linear, neg_p, no_derivative, unary_linear
 from .operands import BOOL, dtype_text, fill, kind, require_kind, same_type, zeros_like
 
@@ -69,6 +70,7 @@ real_p = unary_linear(
     infer=_part_infer("real"),
     fold=np.real,
     transpose=lambda cts, active, x: (complex(cts[0], zeros_like(cts[0])),),
+    cost=MOVES,
 )
 imag_p = unary_linear(
     "imag",
@@ -76,6 +78,7 @@ imag_p = unary_linear(
     infer=_part_infer("imag"),
     fold=np.imag,
     transpose=lambda cts, active, x: (complex(zeros_like(cts[0]), bind1(neg_p, cts[0])),),
+    cost=MOVES,
 )
 
 
@@ -100,6 +103,7 @@ complex_p = Primitive(
     jvp=linear(lambda: complex_p),
     transpose=_complex_transpose,
     batch=batch_elementwise(lambda: complex_p),
+    cost=MOVES,
 )
 
 
@@ -152,6 +156,7 @@ convert_p = Primitive(
     jvp=_convert_jvp,
     transpose=_convert_transpose,
     batch=lambda xs, dims, *, dtype: (bind(convert_p, *xs, dtype=dtype), dims),
+    cost=EACH,
     scalars=True,
     fold=_convert_fold,
 )
@@ -162,4 +167,4 @@ def stop_gradient(x: Any) -> Any:
     return bind1(stop_gradient_p, x)
 
 
-stop_gradient_p = no_derivative("stop_gradient", infer=lambda x: (x,), emit="lax.stop_gradient({})")
+stop_gradient_p = no_derivative("stop_gradient", infer=lambda x: (x,), emit="lax.stop_gradient({})", cost=MOVES)

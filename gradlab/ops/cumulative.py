@@ -16,6 +16,7 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import add, exp, mul, sub
 from .compare import eq, ne, select
+from .costs import recurs, scans, scans_exp
 from .families import aligned, linear
 from .operands import fill, require_axes, require_kind, same_type, zeros_like
 from .shape import pad
@@ -77,6 +78,7 @@ recur_p = Primitive(
     jvp=_recur_jvp,
     transpose=_recur_transpose,
     batch=_recur_batch,
+    cost=recurs,
 )
 
 
@@ -89,6 +91,7 @@ def _cumulative(
     jvp: Callable[..., Any],
     transpose: Callable[..., Any] | None = None,
     emit: str | None = None,
+    cost: Callable[..., Any] = scans,
 ) -> Primitive:
     """y[k] = reduce(x[..k]) along `axis` (x[k..] if `reverse`), of x's shape and dtype."""
 
@@ -108,6 +111,7 @@ def _cumulative(
             bind(prim, *xs, axis=axis + (axis >= dims[0]), reverse=reverse),
             dims,
         ),
+        cost=cost,
     )
     return prim
 
@@ -191,4 +195,5 @@ cumlogsumexp_p = _cumulative(
     jvp=_jvp(lambda: cumlogsumexp_p, _log_sum),
     # lax.cumlogsumexp says the same and takes ten to forty times as long on CPU.
     emit="lax.associative_scan(jnp.logaddexp, {}, axis={}{})",
+    cost=scans_exp,
 )

@@ -15,6 +15,7 @@ from ..ir.graph import Aval
 from ..ir.primitive import Primitive
 from ..trace.builder import bind, bind1
 from .arith import add, clamp
+from .costs import MOVES
 from .families import batch_size, with_axis
 from .index import gather, scatter_set, together
 from .operands import fill, or_zeros, zeros_like
@@ -113,6 +114,7 @@ dynamic_slice_p = Primitive(
     jvp=_slice_jvp,
     transpose=_slice_transpose,
     batch=_slice_batch,
+    cost=MOVES,
 )
 
 
@@ -166,4 +168,5 @@ dynamic_update_slice_p = Primitive(
     jvp=_update_jvp,
     transpose=_update_transpose,
     batch=_update_batch,
+    cost=MOVES,
 )

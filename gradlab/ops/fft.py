@@ -16,6 +16,7 @@ from .arith import mul, rem
 from .compare import eq, select
 from .convert import complex as complex_
 from .convert import conj, part_dtype
+from .costs import transforms
 from .families import linear
 from .operands import fill, require_axes, require_elements, require_kind, zeros_like
 from .shape import broadcast, iota
@@ -120,4 +121,5 @@ fft_p = Primitive(
     jvp=linear(lambda: fft_p),
     transpose=_transpose,
     batch=_batch,
+    cost=transforms,
 )

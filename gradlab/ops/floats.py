@@ -8,10 +8,11 @@ import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError
 from ..ir.graph import Aval
-from ..ir.primitive import Primitive
+from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import div
 from .compare import eq, select
+from .costs import EACH
 from .families import batch_elementwise, elementwise, no_derivative
 from .operands import fill, require_kind, same_type
 
@@ -59,6 +60,7 @@ ldexp_p = Primitive(
     jvp=lambda xs, ts: (bind(ldexp_p, *xs), (None if ts[0] is None else ldexp(ts[0], xs[1]),)),
     transpose=lambda cts, active, x, n: (ldexp(cts[0], n), None),
     batch=batch_elementwise(lambda: ldexp_p),
+    cost=EACH,
 )
 
 
@@ -73,7 +75,9 @@ def _mantissa_slope(out, x):
     return select(whole, fill(1.0, x.aval), div(out, select(whole, fill(1.0, x.aval), x)))
 
 
-mantissa_p = elementwise("mantissa", emit="jnp.frexp({})[0]", partials=(_mantissa_slope,), kinds="f", scalars=False)
+mantissa_p = elementwise(
+    "mantissa", emit="jnp.frexp({})[0]", partials=(_mantissa_slope,), kinds="f", scalars=False, cost=EACH
+)
 exponent_p = no_derivative("exponent", _exponent_infer, "jnp.frexp({})[1]", scalars=False)
 
 
@@ -86,4 +90,11 @@ def _same(name: str, kinds: str):
 
 
 spacing_p = no_derivative("spacing", _same("spacing", "f"), "jnp.spacing({})", scalars=False)
-gcd_p = no_derivative("gcd", _same("gcd", "iu"), "jnp.gcd({}, {})", scalars=False, commutes=True)
+gcd_p = no_derivative(
+    "gcd",
+    _same("gcd", "iu"),
+    "jnp.gcd({}, {})",
+    scalars=False,
+    commutes=True,
+    cost=Refused("how many steps Euclid's algorithm takes depends on the numbers"),
+)

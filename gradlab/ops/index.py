@@ -26,6 +26,7 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import mul
 from .compare import eq, select
+from .costs import MOVES, updates
 from .families import batch_size, with_axis
 from .operands import fill, or_zeros, zeros_like
 from .shape import broadcast, iota, reshape
@@ -149,6 +150,7 @@ gather_p = Primitive(
     jvp=_gather_jvp,
     transpose=_gather_transpose,
     batch=_gather_batch,
+    cost=MOVES,
 )
 
 
@@ -213,6 +215,7 @@ scatter_add_p = Primitive(
     jvp=_scatter_add_jvp,
     transpose=_scatter_add_transpose,
     batch=_scatter_batch(lambda: scatter_add_p),
+    cost=updates,
 )
 
 
@@ -278,6 +281,7 @@ scatter_set_p = Primitive(
     jvp=_scatter_set_jvp,
     transpose=_scatter_set_transpose,
     batch=_scatter_batch(lambda: scatter_set_p),
+    cost=MOVES,
 )
 
 
@@ -327,6 +331,7 @@ scatter_mul_p = Primitive(
     jvp=_scatter_mul_jvp,
     transpose=_scatter_mul_transpose,
     batch=_scatter_batch(lambda: scatter_mul_p),
+    cost=updates,
 )
 
 
@@ -378,6 +383,7 @@ def _scatter_extremum(name: str, method: str) -> Primitive:
         jvp=jvp,
         transpose=Refused(f"{name} is not linear; only linear equations are transposed"),
         batch=_scatter_batch(lambda: prim),
+        cost=updates,
     )
     return prim
 

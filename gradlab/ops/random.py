@@ -19,6 +19,7 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import div, exp, mul
 from .compare import eq, select
+from .costs import MOVES
 from .families import batch_size, no_derivative, with_axis
 from .operands import dtype_text, fill, require_kind, zeros_like
 from .special import random_gamma_grad
@@ -145,17 +146,23 @@ def _fold_in_infer(keys: Aval, data: Aval) -> tuple[Aval]:
     return (keys,)
 
 
+_UNKNOWN = Refused(
+    "how many operations random bits take depends on the generator, and on chance where samples are rejected"
+)
+
 random_seed_p = no_derivative(
     "random_seed",
     infer=_seed_infer,
     emit=lambda x, *, impl: _mapped((x,), lambda s: f"jax.random.key({s}, impl={impl!r})"),
     scalars=False,
+    cost=MOVES,
 )
 random_wrap_p = no_derivative(
     "random_wrap",
     infer=_wrap_infer,
     emit=lambda bits, *, impl: f"jax.random.wrap_key_data({bits}, impl={impl!r})",
     batch=_batch(lambda: random_wrap_p),
+    cost=MOVES,
     scalars=False,
 )
 random_unwrap_p = no_derivative(
@@ -163,6 +170,7 @@ random_unwrap_p = no_derivative(
     infer=_unwrap_infer,
     emit="jax.random.key_data({})",
     batch=_batch(lambda: random_unwrap_p),
+    cost=MOVES,
     scalars=False,
 )
 random_split_p = no_derivative(
@@ -170,6 +178,7 @@ random_split_p = no_derivative(
     infer=_split_infer,
     emit=lambda keys, *, shape: _mapped((keys,), lambda k: f"jax.random.split({k}, {shape})"),
     batch=_batch(lambda: random_split_p),
+    cost=_UNKNOWN,
     scalars=False,
 )
 random_fold_in_p = no_derivative(
@@ -177,6 +186,7 @@ random_fold_in_p = no_derivative(
     infer=_fold_in_infer,
     emit=lambda keys, data: _mapped((keys, data), lambda k, d: f"jax.random.fold_in({k}, {d})"),
     batch=_batch(lambda: random_fold_in_p),
+    cost=_UNKNOWN,
     scalars=False,
 )
 
@@ -225,6 +235,7 @@ random_draw_p = no_derivative(
     infer=_draw_infer,
     emit=_draw_emit,
     batch=_batch(lambda: random_draw_p),
+    cost=_UNKNOWN,
     scalars=False,
 )
 
@@ -269,4 +280,5 @@ random_gamma_p = Primitive(
     jvp=_gamma_jvp,
     transpose=Refused("random_gamma is not linear; only linear equations are transposed"),
     batch=_batch(lambda: random_gamma_p),
+    cost=_UNKNOWN,
 )

@@ -18,6 +18,7 @@ from ..trace.builder import bind, bind1
 from .arith import add, div, exp, log, mul, sub
 from .compare import eq, select
 from .convert import stop_gradient
+from .costs import MOVES, log_sum_exp, looks, multiplies_out, places, reduces
 from .cumulative import INF
 from .families import aligned, batch_size, no_derivative, reduce_sum_p, reduction, with_axis
 from .operands import (
@@ -100,6 +101,7 @@ pick_p = Primitive(
     jvp=lambda xs, ts, *, axis: (bind(pick_p, *xs, axis=axis), bind(pick_p, ts[0], xs[1], axis=axis)),
     transpose=lambda cts, active, x, index, *, axis: (place(cts[0], index, axis=axis, size=x.shape[axis]), None),
     batch=_batch_lines(lambda: pick_p),
+    cost=MOVES,
 )
 
 
@@ -134,6 +136,7 @@ place_p = Primitive(
     jvp=lambda xs, ts, **params: (bind(place_p, *xs, **params), bind(place_p, ts[0], xs[1], **params)),
     transpose=lambda cts, active, ct, index, *, axis, size: (pick(cts[0], index, axis=axis), None),
     batch=_place_batch,
+    cost=places,
 )
 
 
@@ -171,6 +174,7 @@ def _arg_extremum(name: str) -> Primitive:
         infer,
         emit=lambda x, *, axis, dtype: f"lax.{name}({x}, {axis}, {dtype_text(dtype)})",
         batch=batch,
+        cost=reduces,
         scalars=False,
     )
     return prim
@@ -206,7 +210,9 @@ def _index_of_emit(x, y, *, axis):
     return f"jnp.min(jnp.where({x} == jnp.expand_dims({y}, {axis}), {places}, {shape[axis] - 1}), axis={axis})"
 
 
-index_of_p = no_derivative("index_of", _index_of_infer, _index_of_emit, _batch_lines(lambda: index_of_p), scalars=False)
+index_of_p = no_derivative(
+    "index_of", _index_of_infer, _index_of_emit, _batch_lines(lambda: index_of_p), scalars=False, cost=looks
+)
 
 
 # -- the family
@@ -282,7 +288,9 @@ def _prod_emit(x, *, axes):
     return f"jnp.prod({x}, {axes_text(x, axes)}{f', dtype={dtype_text(x.aval.dtype)}' if narrow else ''})"
 
 
-reduce_prod_p = reduction("reduce_prod", _prod_emit, _prod_jvp, _nonlinear("reduce_prod"), kinds="iufc")
+reduce_prod_p = reduction(
+    "reduce_prod", _prod_emit, _prod_jvp, _nonlinear("reduce_prod"), kinds="iufc", cost=multiplies_out
+)
 
 
 def logsumexp(x: Any, *, axes: Sequence[int]) -> Any:
@@ -308,7 +316,9 @@ def _logsumexp_jvp(xs, ts, *, axes):
     return (add(top, log(total)),), (div(reduce_sum(mul(terms, t), axes=axes), some),)
 
 
-logsumexp_p = reduction("logsumexp", "jax.nn.logsumexp({}, {})", _logsumexp_jvp, _nonlinear("logsumexp"), kinds="f")
+logsumexp_p = reduction(
+    "logsumexp", "jax.nn.logsumexp({}, {})", _logsumexp_jvp, _nonlinear("logsumexp"), kinds="f", cost=log_sum_exp
+)
 
 
 # -- booleans and bits

@@ -13,6 +13,7 @@ from ..ir.graph import Aval, Lit
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .compare import select
+from .costs import MOVES
 from .families import (
     aligned,
     batch_size,
@@ -243,6 +244,7 @@ concatenate_p = Primitive(
     jvp=linear(lambda: concatenate_p),
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
+    cost=MOVES,
 )
 
 
@@ -312,6 +314,7 @@ pad_p = Primitive(
     jvp=linear(lambda: pad_p),
     transpose=_pad_transpose,
     batch=_pad_batch,
+    cost=MOVES,
 )
 
 
@@ -345,4 +348,5 @@ iota_p = Primitive(
     jvp=_NO_OPERAND,
     transpose=_NO_OPERAND,
     batch=_NO_OPERAND,
+    cost=MOVES,
 )

@@ -10,6 +10,7 @@ from ..ir.errors import ArgumentError, ShapeError
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
+from .costs import bisects, sorts
 from .families import aligned, batch_size, no_derivative, with_axis
 from .index import take_along_axis
 from .operands import require_axes, require_kind
@@ -68,6 +69,7 @@ sort_p = Primitive(
     jvp=_sort_jvp,
     transpose=Refused("sort is not linear; only linear equations are transposed"),
     batch=_sort_batch,
+    cost=sorts,
 )
 
 
@@ -99,6 +101,7 @@ top_k_p = Primitive(
     jvp=_top_k_jvp,
     transpose=Refused("top_k is not linear; only linear equations are transposed"),
     batch=lambda xs, dims, *, k: (bind(top_k_p, with_axis(xs[0], dims[0], 0, xs[0].shape[dims[0]]), k=k), (0, 0)),
+    cost=sorts,
 )
 
 
@@ -147,5 +150,5 @@ def _searchsorted_batch(xs, dims, *, side, method, lines):
 
 
 searchsorted_p = no_derivative(
-    "searchsorted", _searchsorted_infer, _searchsorted_emit, _searchsorted_batch, scalars=False
+    "searchsorted", _searchsorted_infer, _searchsorted_emit, _searchsorted_batch, scalars=False, cost=bisects
 )

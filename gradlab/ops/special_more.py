@@ -18,6 +18,7 @@ from ..trace.builder import bind, bind1
 from .arith import abs, add, div, exp, log, maximum, minimum, mul, neg, reciprocal, sqrt, square, sub
 from .compare import eq, lt, select
 from .convert import complex, convert
+from .costs import TRANSCENDENTAL
 from .elementwise import cos, sin
 from .families import Rule, elementwise
 from .guarded import sinc
@@ -250,6 +251,7 @@ bessel_jn_p = Primitive(
     jvp=_bessel_jn_jvp,
     transpose=Refused("bessel_jn is not linear; only linear equations are transposed"),
     batch=lambda xs, dims, **params: (bind(bessel_jn_p, *xs, **params), (dims[0] + 1,)),
+    cost=TRANSCENDENTAL,
 )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind1
+from .costs import MOVES
 from .operands import dtype_text
 
 _SHOWN = 6
@@ -65,4 +66,5 @@ table_p = Primitive(
     jvp=_NO_OPERAND,
     transpose=_NO_OPERAND,
     batch=_NO_OPERAND,
+    cost=MOVES,
 )

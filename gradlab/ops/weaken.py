@@ -11,6 +11,7 @@ from ..ir.primitive import Primitive
 from ..trace.avals import canonical_dtype
 from ..trace.builder import bind, bind1
 from .convert import convert
+from .costs import MOVES
 from .operands import dtype_text, kind
 
 _ONE = {"i": (int, "1"), "f": (float, "1.0")}
@@ -44,5 +45,6 @@ weaken_p = Primitive(
     jvp=_jvp,
     transpose=lambda cts, active, x, *, dtype: (convert(cts[0], dtype=x.dtype),),
     batch=lambda xs, dims, *, dtype: (bind(weaken_p, *xs, dtype=dtype), dims),
+    cost=MOVES,
     scalars=True,
 )

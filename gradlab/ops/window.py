@@ -18,6 +18,7 @@ from ..ir.graph import Aval
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import rem
+from .costs import slides
 from .families import linear, no_derivative, with_axis
 from .index import gather
 from .operands import dtype_text, fill, kind, require_kind, zeros_like
@@ -116,7 +117,7 @@ def _reduction(name: str, kinds: str, jvp: Any, transpose: Any, start: Any, redu
     def batch(xs, dims, **params):
         return bind(prim, *xs, **_one_more(params, dims[0])), dims
 
-    prim = Primitive(name=name, infer=infer, emit=emit, jvp=jvp, transpose=transpose, batch=batch)
+    prim = Primitive(name=name, infer=infer, emit=emit, jvp=jvp, transpose=transpose, batch=batch, cost=slides)
     return prim
 
 
@@ -210,4 +211,4 @@ def _place_batch(xs, dims, *, extremum, **params):
 
 
 # The position, in all of x in row-major order, of the first extremum of each window.
-window_place_p = no_derivative("window_place", _place_infer, _place_emit, _place_batch, scalars=False)
+window_place_p = no_derivative("window_place", _place_infer, _place_emit, _place_batch, scalars=False, cost=slides)

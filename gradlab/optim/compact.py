@@ -42,6 +42,11 @@ def write(pairs: Pairs, s: Any, y: Any) -> Pairs:
     return pairs._replace(w=w)
 
 
+def forget(pairs: Pairs, really: Any) -> Pairs:
+    """No pair counts any more, if `really`; the scale stays."""
+    return pairs._replace(rinv=jnp.where(really, 0, pairs.rinv), sy=jnp.where(really, 0, pairs.sy))
+
+
 def add_and_apply(pairs: Pairs, g: Any, y: Any, ss: Any, wanted: Any, eps: Any) -> tuple[Pairs, Any, Any]:
     """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g; whether it counts).
 
@@ -61,7 +66,7 @@ def add_and_apply(pairs: Pairs, g: Any, y: Any, ss: Any, wanted: Any, eps: Any) 
     column = jnp.where(here, 1, -_over(pairs.rinv, s_y)) / sy
     rinv = jnp.where(here, column[:, None], pairs.rinv) * (kept & kept[:, None])
     gram = jnp.where(here, y_y[:, None], jnp.where(here[:, None], y_y, pairs.yy))
-    d = jnp.where(here, sy, pairs.sy)
+    d = jnp.where(here, sy, pairs.sy) * kept
     gamma = jnp.where(good, sy / yy, gamma)
     p = _over(rinv, sg)
     u = _under(d * p + gamma * (_over(gram, p) - yg), rinv)

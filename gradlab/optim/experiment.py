@@ -17,8 +17,8 @@ from jax.flatten_util import ravel_pytree
 
 from ..api import jit, value_and_grad
 from ..ir.errors import ArgumentError
-from .metrics import Bar
 from .methods import method_named
+from .metrics import Bar
 from .minimize import minimize
 from .problems import Problem
 from .report import Report
@@ -51,9 +51,9 @@ def experiment(
 ) -> Report:
     """Runs of each method on each problem from each seed's start, appended to one SQLite file, and their report.
 
-    **Arguments:** `problems`: of `optim.problems`, or a dict name → (fun, x0) or (fun, x0, f_min). `methods`: names that
+    **Arguments:** `problems`: of `optim.problems`, or a dict name → (fun, x0) or (fun, x0, f_min). `methods`: names
     `minimize` knows, or a dict label → name, Optax transformation, dict of arguments of `minimize` (`{"method":
-    "lbfgs", "options": {...}}`), or a function (fun, x0) → anything, where fun(x) returns (f, ∇f) as NumPy's, counts,
+    "lbfgs", "options": ...}`), or a function (fun, x0) → anything, where fun(x) returns (f, ∇f) as NumPy's, counts,
     and ends the run when the budget is spent: `lambda fun, x0: scipy.optimize.minimize(fun, x0, jac=True)`.
     `seeds`: how many, or which. Seed 0 is the problem's own start, the others are normal around it, a tenth of
     max(1, ‖x0‖∞) wide; `start(problem, seed)` says otherwise. `budget`: evaluations of f with its gradient. `path`: the
@@ -202,7 +202,7 @@ class Counted:
         self._x0, self._both, self._budget = x0, both, budget
         self.fs: list[float] = []
         self.gnorms: list[float] = []
-        self.xs: list[np.ndarray] = []
+        self.way: list[np.ndarray] = []  # the points that were better than all before them
         self.bounds = None
         if problem.bounds is not None:
             lower, upper = problem.bounds
@@ -215,10 +215,9 @@ class Counted:
         f, g = float(f), np.asarray(g, np.float64)
         self.fs.append(f)
         self.gnorms.append(float(np.max(np.abs(g), initial=0)))
-        if len(self._x0) == 2:
-            self.xs.append(np.array(x, np.float64))
-        if self.best is None or not f >= self.best[0]:
+        if self.best is None or f < self.best[0] or np.isnan(self.best[0]):
             self.best = f, np.array(x, np.float64), self.gnorms[-1]
+            self.way.append(self.best[1])
         return f, g
 
     best: tuple[float, np.ndarray, float] | None = None
@@ -264,7 +263,7 @@ def _one_foreign(
         "fs": np.array(counted.fs),
         "gnorms": np.array(counted.gnorms),
         "x": x,
-        "path": np.array(counted.xs) if follow else None,
+        "path": np.array(counted.way) if follow else None,
         "seconds": took[1],
     }
 
@@ -311,7 +310,7 @@ def _entries(given: Any) -> list[_Entry]:
     made = []
     for label, said in given.items():
         if isinstance(said, str | Mapping):
-            options = {"method": said} if isinstance(said, str) else dict(said)
+            options: dict[str, Any] = {"method": said} if isinstance(said, str) else dict(said)
             if isinstance(options.get("method", "lbfgs"), str):
                 method_named(options.get("method", "lbfgs"), options.get("options"), bounded=False)
         if isinstance(said, str):

@@ -6,6 +6,7 @@ Line search and outer iteration are states of one machine, so a solve is one loo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -78,6 +79,20 @@ class Method:
         f and g may be nan or inf: such a trial is refused, and the next one is nearer to `state.x`.
         """
         raise NotImplementedError
+
+    def finish(self, problem: Problem, state: Any) -> Any:
+        """The state to answer with, once it has stopped: here a method may put the best point it has met into x, f, g."""
+        return state
+
+
+_LARGE = 4096  # entries from which on a branch that may be skipped is cheaper than computing both
+
+
+def choose(n: int, which: Any, yes: Callable, no: Callable, *operands: Any) -> Any:
+    """`yes(*operands)` or `no(*operands)`: as a branch for long vectors, by computing both for short ones."""
+    if n >= _LARGE:
+        return jax.lax.cond(which, yes, no, *operands)
+    return jax.tree_util.tree_map(lambda a, b: jnp.where(which, a, b), yes(*operands), no(*operands))
 
 
 def blank(problem: Problem, x0: jax.Array) -> dict[str, Any]:

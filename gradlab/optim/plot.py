@@ -21,11 +21,12 @@ from .trained import Trained
 try:
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 except ImportError:
     matplotlib: Any = Missing("matplotlib", "plot", "drawing")
     Figure: Any = matplotlib
     FuncFormatter: Any = matplotlib
+    NullLocator: Any = matplotlib
     PercentFormatter: Any = matplotlib
 
 # Okabe & Ito's colours, which the colour-blind can tell apart; dashes carry the rest when printed in grey.
@@ -81,9 +82,7 @@ def legend_beside(axes: Any, entries: int) -> None:
 # -- history
 
 
-def history(
-    results: Any, *, against: str = "evaluations", f_min: float | None = None, title: str | None = None
-) -> Figure:
+def history(results: Any, *, against: str = "evaluations", f_min: float | None = None, title: str | None = None) -> Any:
     """How f and its gradient fell, one line a run.
 
     **Arguments:** `results`: a `Result` made with `history=True`, a `Trained`, or a dict label → one of them (all of
@@ -140,7 +139,7 @@ def _columns(run: Any, against: str) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return x[..., :used], f[..., :used], gnorm[..., :used]
 
 
-def band(x: np.ndarray, y: np.ndarray, points: int = 400) -> Band:
+def band(x: np.ndarray, y: np.ndarray, points: int = 1000) -> Band:
     """The median and quartiles over the first axis of `y` (runs, k), each run known at its own `x` (runs, k).
 
     Between its points a run stays as it was: what is drawn at x is what it had reached by then. A run that has ended
@@ -151,8 +150,9 @@ def band(x: np.ndarray, y: np.ndarray, points: int = 400) -> Band:
     if len(y) == 1:
         keep = ~np.isnan(x[0]) & ~np.isnan(y[0])
         return Band(x[0][keep], y[0][keep], y[0][keep], y[0][keep])
-    ends = np.nanmax(x), np.nanmin(x)
-    grid = np.unique(np.linspace(ends[1], ends[0], points))
+    grid = np.unique(x[~np.isnan(x)])
+    if len(grid) > points:
+        grid = grid[np.unique(np.linspace(0, len(grid) - 1, points).astype(int))]
     rows = []
     for xs, ys in zip(x, y, strict=True):
         keep = ~np.isnan(xs) & ~np.isnan(ys)
@@ -172,7 +172,7 @@ def draw_band(axes: Any, found: Band, label: str, i: int) -> None:
         axes.fill_between(found.x, found.lower, found.upper, color=look(i)["color"], alpha=0.15, lw=0)
 
 
-def _training(runs: Mapping[str, Trained], title: str | None) -> Figure:
+def _training(runs: Mapping[str, Trained], title: str | None) -> Any:
     evaluated = sorted({name for run in runs.values() for name in run.history if name.startswith("eval/")})
     shown = [name for name in evaluated if name not in ("eval/step", "eval/seconds")]
     with styled():
@@ -229,7 +229,7 @@ def trajectory(
     limits: tuple[tuple[float, float], tuple[float, float]] | None = None,
     title: str | None = None,
     axes: Any = None,
-) -> Figure:
+) -> Any:
     """The ways through the contours of a function of two variables.
 
     **Arguments:** `fun`: of a vector (2,), traceable by JAX. `paths`: points (k, 2), or a dict label → such. `minima`:
@@ -244,37 +244,54 @@ def trajectory(
     marks = np.zeros((0, 2)) if minima is None else np.asarray(minima, float).reshape(-1, 2)
     points = np.concatenate([*ways.values(), marks])
     points = points[np.all(np.isfinite(points), axis=1)]
-    (left, right), (bottom, top) = limits or tuple(_around(points[:, k]) for k in (0, 1))
+    (left, right), (bottom, top) = limits or (_around(points[:, 0]), _around(points[:, 1]))
     xs, ys = np.linspace(left, right, 241), np.linspace(bottom, top, 241)
     grid = np.stack(np.meshgrid(xs, ys), axis=-1)
     values = np.asarray(jax.jit(jax.vmap(jax.vmap(fun)))(grid), float)
+    separate = axes is None and len(ways) > 2  # more than two ways through one valley hide each other
     with styled():
-        figure = axes.figure if axes is not None else Figure(figsize=(6.0, 5.0), layout="constrained")
-        axes = axes if axes is not None else figure.subplots()
-        finite = values[np.isfinite(values)]
-        if finite.size and finite.max() > finite.min():
-            spread = finite.max() - finite.min()
-            height = np.log10(np.maximum(values - finite.min(), 1e-9 * spread))
-            seen = np.percentile(height[np.isfinite(height)], [1, 100])
-            levels = np.linspace(*seen, 18)
-            axes.contourf(xs, ys, height, levels=levels, cmap="Blues", alpha=0.55, extend="both")
-            axes.contour(xs, ys, height, levels=levels, colors="white", linewidths=0.5)
-        axes.grid(False)
-        for i, (label, way) in enumerate(ways.items()):
-            style = look(i + 1)  # not blue on blue
-            axes.plot(*way.T, marker=".", ms=4.5, lw=1.3, label=label or None, **style)
-            axes.plot(*way[-1], marker="o", ms=7, mfc=style["color"], mec="white", mew=1.2)
-        starts = np.unique(np.array([way[0] for way in ways.values()]), axis=0)
-        axes.plot(*starts.T, "s", ms=6, mfc="white", mec="black", mew=1.2, zorder=5, ls="none")
-        if len(marks):
-            axes.plot(*marks.T, "*", ms=13, mfc="gold", mec="black", mew=0.8, zorder=6, ls="none")
-        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x₁", ylabel="x₂")
-        if title:
-            axes.set_title(title)
-        if len(ways) > 1:
-            legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
-            legend.set_in_layout(True)
+        if separate:
+            columns = min(3, len(ways))
+            rows = -(-len(ways) // columns)
+            figure = Figure(figsize=(3.4 * columns, 3.1 * rows + 0.3), layout="constrained")
+            panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+            for panel in panels[len(ways) :]:
+                panel.set_visible(False)
+        else:
+            figure = axes.figure if axes is not None else Figure(figsize=(6.0, 4.6), layout="constrained")
+            panels = [axes if axes is not None else figure.subplots()] * len(ways)
+        for panel in dict.fromkeys(panels[: len(ways)]):
+            _contours(panel, xs, ys, values)
+            panel.set(xlim=(left, right), ylim=(bottom, top))
+        for i, (panel, (label, way)) in enumerate(zip(panels, ways.items(), strict=False)):
+            color = COLORS[1] if separate else COLORS[(i + 1) % len(COLORS)]  # not blue on blue
+            panel.plot(*way.T, marker=".", ms=5, lw=1.3, color=color, label=label or None)
+            panel.plot(*way[-1], marker="o", ms=7, mfc=color, mec="white", mew=1.2, ls="none")
+            panel.plot(*way[0], marker="s", ms=6, mfc="white", mec="black", mew=1.2, zorder=5, ls="none")
+            if len(marks):
+                panel.plot(*marks.T, "*", ms=13, mfc="gold", mec="black", mew=0.8, zorder=6, ls="none")
+            if separate:
+                panel.set_title(f"{label}: {len(way) - 1} steps", fontsize=10)
+        if separate:
+            figure.supxlabel("x₁", fontsize=10)
+            figure.supylabel("x₂", fontsize=10)
+            figure.suptitle(title or "")
+        else:
+            panels[0].set(xlabel="x₁", ylabel="x₂", title=title or "")
+            if len(ways) > 1:
+                panels[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
     return figure
+
+
+def _contours(axes: Any, xs: np.ndarray, ys: np.ndarray, values: np.ndarray) -> None:
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.max() > finite.min():
+        height = np.log10(np.maximum(values - finite.min(), 1e-9 * (finite.max() - finite.min())))
+        low, high = np.percentile(height[np.isfinite(height)], [1, 100])
+        levels = np.linspace(low, high, 18)
+        axes.contourf(xs, ys, height, levels=levels, cmap="Blues", alpha=0.55, extend="both")
+        axes.contour(xs, ys, height, levels=levels, colors="white", linewidths=0.5)
+    axes.grid(False)
 
 
 def _around(values: np.ndarray) -> tuple[float, float]:
@@ -296,7 +313,7 @@ def profile(
     cost: str = "evaluations",
     title: str | None = None,
     axes: Any = None,
-) -> Figure:
+) -> Any:
     """Which share of the problems each method solves, at what cost.
 
     **Arguments:** `costs`: method → what each problem cost it (p,), inf where it was not solved; the same problems in
@@ -319,12 +336,14 @@ def profile(
             curve = curves[name]
             x, share = np.append(curve.x, most), np.append(curve.share, curve.share[-1])
             axes.step(x, share, where="post", label=f"{name}  {curve.share[-1]:.0%}", **look(i))
-        axes.set_xscale("log", base=2 if kind == "performance" and most < 5000 else 10)
+        axes.set_xscale("log")
         axes.set(xlim=(least, most), ylim=(0, 1.03), ylabel="share of problems solved")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         if kind == "performance":
             axes.set_xlabel(f"{cost}, as a multiple of the best method's")
+            axes.set_xticks(_ratios(most))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}×"))
+            axes.xaxis.set_minor_locator(NullLocator())
         else:
             axes.set_xlabel(cost)
         handles, labels = axes.get_legend_handles_labels()
@@ -337,3 +356,11 @@ def profile(
         if title:
             axes.set_title(title)
     return figure
+
+
+def _ratios(most: float) -> list[float]:
+    """Round factors from 1 to `most`, not more than ten."""
+    if most > 300:
+        return [10.0**k for k in range(int(np.log10(most)) + 1)]
+    round_ones = [1, 1.5, 2, 3, 4, 6, 8] if most < 10 else [2.0**k for k in range(10)]
+    return [x for x in round_ones if x <= most]

@@ -185,9 +185,8 @@ class Report:
             figure.savefig(path, dpi=150)
             data = base64.b64encode(path.read_bytes()).decode()
             alt, caption = html.escape(name), html.escape(caption)
-            parts.append(
-                f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
-            )
+            picture = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+            parts.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
         parts += ["<h2>All results</h2>", _html_table(self.table(), "problem")]
         page = folder / "index.html"
         page.write_text(_PAGE.format(title=html.escape(title), body="\n".join(parts)), encoding="utf-8")

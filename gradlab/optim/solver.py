@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -51,7 +51,7 @@ class Solver:
     @cached_property
     def jitted(self) -> Callable[..., Result]:
         """`whole`, compiled."""
-        return jax.jit(self.whole)
+        return jax.jit(self.whole, compiler_options=quick())
 
     def stepwise(
         self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any], callback: Callable[[Result], Any]
@@ -70,7 +70,7 @@ class Solver:
 
     @cached_property
     def _steps(self) -> tuple[Callable, Callable]:
-        return jax.jit(self.begin), jax.jit(self.trip)
+        return jax.jit(self.begin), jax.jit(self.trip, compiler_options=quick())
 
     def _problem(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> tuple[Any, Any, Any]:
         x0 = self.flat.vector(inputs[: self.n_x])
@@ -82,7 +82,7 @@ class Solver:
         return problem, inside, jnp.any(inside != x0)
 
     def _result(self, problem: Any, ran: Ran, projected: Any) -> Result:
-        state, flat = ran.state, self.flat
+        state, flat = self.method.finish(problem, ran.state), self.flat
         x = state.x
         active = None
         if problem.lower is not None:
@@ -92,6 +92,17 @@ class Solver:
             code=state.status, n_iters=state.n_iters, n_evals=ran.n_evals, n_nonfinite=ran.n_nonfinite,
             projected=projected, history=ran.history, aux=problem.aux(x), active=active,
         )  # fmt: skip
+
+
+@lru_cache(1)
+def quick() -> dict[str, Any] | None:
+    """Options for XLA that halve the time it takes to compile many small kernels, where this version knows them."""
+    options = {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda: jnp.zeros(()), compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return options
 
 
 _SOLVERS = LRU(256)  # (what fun reaches, the types of x0 and args, method, ...) -> _Found

@@ -2,7 +2,9 @@
 
 from . import numeric as numeric
 from .checks import check_grads as check_grads
+from .cost import cost as cost
 from .diagnose import diagnose as diagnose
+from .draw import draw as draw
 from .source import show as show
 from .source import source as source
 from .tape import GradientTape as GradientTape

@@ -133,9 +133,7 @@ def _lines(graph: Graph, cts: dict[Var, Seen]) -> list[Finding]:
     for total, times, where in _by_line(graph, cts).values():
         if times > 2 and abs(total) > math.log10(FAR):
             kind, verb = ("exploding", "grows") if total > 0 else ("vanishing", "shrinks")
-            message = (
-                f"{at_line(where)}: the cotangent {verb} by 1e{total:+.0f} on its way back through {times} equations."
-            )
+            message = f"{at_line(where)}: the cotangent {verb} by 1e{total:+.0f} on its way back, in {times} equations."
             found.append(Finding(kind, message, where))
     return found
 

@@ -51,7 +51,10 @@ def canonical_dtype(dtype: Any) -> np.dtype:
     if not isinstance(dtype, np.dtype):
         if is_key_dtype(dtype):
             raise DTypeError(f"a dtype of numbers was needed, got {dtype}, that of random keys. {NO_KEYS}")
-        dtype = np.dtype(dtype)
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError:
+            raise DTypeError(f'a dtype was needed, as float or "float32", got {dtype!r}.') from None
     if dtype.kind not in "biufc" and not (
         dtype.kind == "V" and dtype.names is None and dtype.name != f"void{8 * dtype.itemsize}"
     ):
@@ -82,6 +85,11 @@ def aval_of(x: Any) -> Aval:
             return _SCALARS[x64(), base]
     if isinstance(x, Held):
         return x.aval
+    if isinstance(x, list | tuple):
+        raise StructureError(
+            f"a number or an array was needed, got {x!r} of type {kind.__name__}. Make an array of it: "
+            "gradlab.numpy.array(x), or gradlab.numpy.stack(x) of arrays."
+        )
     raise StructureError(
         f"a number or an array was needed, got {x!r} of type {kind.__name__}. "
         "Register its class as a pytree (jax.tree_util.register_dataclass), or pass it as a static argument."

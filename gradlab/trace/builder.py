@@ -19,6 +19,7 @@ from ..ir.graph import Aval, Eqn, Graph, Lit, Var, scalar_key
 from ..ir.primitive import Primitive
 from ..ir.where import INTERNAL, Where
 from .avals import aval_of, canonical_dtype, is_jax_tracer
+from .patience import LONG, PATIENCE, patient
 from .tracer import Held, Tracer, no_value
 
 INPUT, CAPTURE, LITERAL = "input", "capture", "literal"
@@ -41,12 +42,12 @@ class Builder:
     **Attributes:** `rows`, and beside them `wheres` and `params`; `given`, `captured`, `scalars`: the values of inputs,
     captured inputs and literals, each with its number; `values`: those computed since, by number; `memo`: row -> the
     number of its first result and the types of all; `where`: the line that new equations get, if it is not the running
-    one; `level`: how deep this trace is nested.
+    one; `level`: how deep this trace is nested; `is_long`: whether the garbage collector waits for it.
     """
 
     __slots__ = (
-        "captured", "closed", "evaluate", "given", "level", "memo", "n_inputs", "origin", "params", "previous", "rows",
-        "scalars", "snapshots", "values", "where", "wheres",
+        "captured", "closed", "evaluate", "given", "is_long", "level", "memo", "n_inputs", "origin", "params",
+        "previous", "rows", "scalars", "snapshots", "values", "where", "wheres",
     )  # fmt: skip
 
     def __init__(self, evaluate: Callable[[Graph, list], Sequence] | None = None):
@@ -65,6 +66,7 @@ class Builder:
         self.where: Where | None = None
         self.evaluate = evaluate
         self.closed = False
+        self.is_long = False
 
     # -- the ambient trace
 
@@ -75,6 +77,9 @@ class Builder:
 
     def __exit__(self, *exc: object) -> None:
         AMBIENT.stack = self.previous
+        if self.is_long:
+            self.is_long = False
+            PATIENCE.end()
 
     def close(self) -> None:
         """No more equations: what is used after this has escaped. Breaks the reference cycles with the tracers."""
@@ -231,6 +236,9 @@ class Builder:
                 where = (frame.f_code, frame.f_lasti)
         rows, origin = self.rows, self.origin
         number = len(rows)
+        if number >= LONG and not self.is_long and AMBIENT.stack and AMBIENT.stack[-1] is self:
+            self.is_long = True
+            PATIENCE.begin()
         rows.append(row)
         self.wheres.append(where)
         self.params.append(params)
@@ -373,7 +381,8 @@ class Builder:
                 var[id] = _filled(inputs[-1], aval, fills)
             else:
                 var[id] = Lit(value, aval)
-        eqns = self._eqns((n for n, row in enumerate(self.rows) if len(row) == 3), var)
+        with patient(len(self.rows)):
+            eqns = self._eqns((n for n, row in enumerate(self.rows) if len(row) == 3), var)
         outs = [Lit(a.value, a.aval) if type(a) is Lit else var[a.id] for a in outputs]
         return Graph(inputs, fills + eqns, outs)
 

@@ -236,7 +236,7 @@ def test_here_is_this_line():
 
 # -- the record
 
-SLOTS = {slot: Refused("not in this test") for slot in ("infer", "emit", "jvp", "transpose", "batch")}
+SLOTS = {slot: Refused("not in this test") for slot in ("infer", "emit", "jvp", "transpose", "batch", "cost")}
 
 
 @pytest.mark.parametrize("slot", SLOTS)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from jax import lax
 
+from gradlab.control.call import checkpoint_name
 from gradlab.ir.errors import DTypeError, ShapeError
 from gradlab.lower.compile import evaluate
 from gradlab.lower.emit import emit
 from gradlab.ops import shape as s
 from gradlab.ops.operands import fill
+from gradlab.ops.roll import roll
 from tests.support import Case, stage, vjp_graph
 
 RNG = np.random.default_rng(1)
@@ -69,6 +71,10 @@ CASES = {
     "reshape.merge_neighbours": case(
         lambda x: s.merge_axes(x, (0, 1))[0], T, reference=lambda x: x.reshape(6, 4), widths=()
     ),
+    "roll": case(lambda x: roll(x, 1, 1), M, reference=lambda x: jnp.roll(x, 1, 1)),
+    "roll.back": case(lambda x: roll(x, -2, 2), T, reference=lambda x: jnp.roll(x, -2, 2), widths=()),
+    "roll.int": case(lambda x: roll(x, 5, 0), INTS, reference=lambda x: jnp.roll(x, 5, 0)),
+    "checkpoint_name": case(lambda x: checkpoint_name(x, "here"), M, reference=lambda x: x),
     "rev": case(lambda x: s.rev(x, (1,)), M, reference=lambda x: x[:, ::-1]),
     "rev.two": case(lambda x: s.rev(x, (2, 0)), T, reference=lambda x: x[::-1, :, ::-1], widths=()),
     "rev.int": case(lambda x: s.rev(x, (0,)), INTS, reference=lambda x: x[::-1]),

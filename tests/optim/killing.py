@@ -25,7 +25,7 @@ import numpy as np
 import optax
 
 import gradlab.numpy as gnp
-from gradlab.optim import checkpoints, train
+from gradlab.optim import checkpoints, experiment, train
 
 ENDED = "ended.txt"
 _ = checkpoints.ocp  # loaded here, once, and not in every life
@@ -72,7 +72,31 @@ def finish(directory: Path, text: str) -> None:
     os.replace(directory / "ended.new", directory / ENDED)
 
 
-JOBS: dict[str, Callable[[Path], None]] = {"train": train_job}
+def experiment_job(directory: Path) -> None:
+    """Two methods on three problems from two starts; the table without its times goes into a file."""
+    listed = {
+        "bowl": (lambda x: ((x - 1) ** 2).sum(), np.zeros(3), 0.0),
+        "valley": (lambda x: (1 - x[0]) ** 2 + 10 * (x[1] - x[0] ** 2) ** 2, np.array([-1.0, 1.0]), 0.0),
+        "quartic": (lambda x: (x**4).sum() + (x**2).sum(), np.arange(1.0, 5.0), 0.0),
+    }
+    found = experiment(
+        listed, {"L-BFGS": "lbfgs", "steepest": steepest}, seeds=2, budget=60, path=directory / "runs.sqlite"
+    )
+    kept = [
+        (run.problem, run.method, run.seed, run.status, run.f.hex(), run.n_evals, run.fs.tobytes(), run.x.tobytes())
+        for run in found.runs
+    ]
+    rows = [{name: value for name, value in row.items() if "seconds" not in name} for row in found.table()]
+    finish(directory, f"{kept}\n{rows}\n")
+
+
+def steepest(fun: Callable, x: np.ndarray) -> None:
+    """Fifty short steps down the gradient."""
+    for _ in range(50):
+        x = x - 0.01 * fun(x)[1]
+
+
+JOBS: dict[str, Callable[[Path], None]] = {"train": train_job, "experiment": experiment_job}
 
 
 def life(job: Callable[[Path], None], directory: Path, seconds: float | None) -> bool:

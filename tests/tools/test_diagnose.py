@@ -115,8 +115,8 @@ def exploding(w, x):
 
 def vanishing(w, x):
     h = x
-    for _ in range(40):
-        h = gnp.tanh(0.1 * (w @ h))  # fault
+    for _ in range(12):
+        h = gnp.tanh(0.01 * (w @ h))  # fault
     return h.sum()
 
 

@@ -61,7 +61,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
     if ord == 1:
         return red.sum(size, axes)
     if isinstance(ord, str):
-        raise ValueError(f"a vector has no norm {ord!r}: give a number.")
+        raise ArgumentError(f"a vector has no norm {ord!r}: give a number.")
     total = red.sum(size**ord, axes)
     length = total ** (1.0 / ord)
     return where(total == 0, 0.0, length) if isinstance(ord, int | float) and ord > 0 else length
@@ -79,7 +79,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
     if ord in (2, -2, "nuc"):
         values = svdvals(permuted(x, [*(i for i in range(x.ndim) if i not in axes), row, column]))
         return red.sum(values, -1) if ord == "nuc" else red.max(values, -1) if ord == 2 else red.min(values, -1)
-    raise ValueError(f"a matrix has the norms None, 'fro', 1, -1, inf, -inf, 2, -2 and 'nuc', got {ord!r}.")
+    raise ArgumentError(f"a matrix has the norms None, 'fro', 1, -1, inf, -inf, 2, -2 and 'nuc', got {ord!r}.")
 
 
 @public(jnp.linalg.vector_norm)

@@ -9,6 +9,7 @@ from ...ir.graph import Aval
 from ...ir.primitive import Primitive, Refused
 from ...trace.builder import bind1
 from ..arith import neg, sub
+from ..costs import of_matrix, solves
 from .matrix import batch_stacks, conjugate, dot, half, lower, on_diagonal, require_matrices, require_right_side
 from .triangular import triangular_solve
 
@@ -42,6 +43,7 @@ cholesky_p = Primitive(
     jvp=_jvp,
     transpose=Refused("cholesky is not linear; only linear equations are transposed"),
     batch=batch_stacks(lambda: cholesky_p),
+    cost=of_matrix(lambda n, _: n**3 / 3),
 )
 
 
@@ -89,4 +91,5 @@ positive_solve_p = Primitive(
         None, None, positive_solve(a, factor, cts[0], conjugated=not conjugated)
     ),
     batch=batch_stacks(lambda: positive_solve_p),
+    cost=solves(lambda n: 0, at=2),
 )  # fmt: skip

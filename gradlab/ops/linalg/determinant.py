@@ -8,10 +8,12 @@ import jax.numpy as jnp
 
 from ...ir.graph import Aval
 from ...ir.primitive import Primitive, Refused
+from ...ir.work import Work
 from ...trace.builder import bind, bind1
 from ..arith import abs, add, mul, rem, sub
 from ..compare import eq, le, ne, select
 from ..convert import complex, convert, imag, part_dtype, real
+from ..costs import of_matrix
 from ..index import scatter_set
 from ..operands import fill, zeros_like
 from ..reduce import argmin, pick, reduce_max, reduce_sum
@@ -121,6 +123,7 @@ det_p = Primitive(
     jvp=_det_jvp,
     transpose=Refused("det is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: det_p),
+    cost=of_matrix(lambda n, _: n),
 )
 
 
@@ -147,6 +150,10 @@ def _slogdet_jvp(xs, tangents):
     return (sign, log), (mul(complex(zeros_like(turn), turn), sign), real(change))
 
 
+def _slogdet_cost(outs: tuple[Aval, ...], a: Aval, *others: Aval) -> Work:
+    return Work(outs[1].size * a.shape[-1], outs[1].size * a.shape[-1])
+
+
 slogdet_p = Primitive(
     name="slogdet",
     infer=_slogdet_infer,
@@ -154,4 +161,5 @@ slogdet_p = Primitive(
     jvp=_slogdet_jvp,
     transpose=Refused("slogdet is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: slogdet_p),
+    cost=_slogdet_cost,
 )

@@ -15,6 +15,7 @@ from ...trace.builder import bind
 from ..arith import abs, mul, reciprocal, sub
 from ..compare import eq, select
 from ..convert import complex, conj, imag, part_dtype
+from ..costs import of_matrix
 from ..operands import fill, zeros_like
 from ..reduce import argmax, pick, reduce_sum
 from . import matrix as m
@@ -58,6 +59,7 @@ eigh_p = Primitive(
     jvp=_eigh_jvp,
     transpose=Refused("eigh is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: eigh_p),
+    cost=of_matrix(lambda n, _: 9 * n**3),
 )
 
 
@@ -100,6 +102,7 @@ eig_p = Primitive(
     jvp=_eig_jvp,
     transpose=Refused("eig is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: eig_p),
+    cost=of_matrix(lambda n, _: 25 * n**3),
 )
 
 
@@ -121,4 +124,5 @@ eigvals_p = Primitive(
     jvp=_eigvals_jvp,
     transpose=Refused("eigvals is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: eigvals_p),
+    cost=of_matrix(lambda n, _: 10 * n**3),
 )

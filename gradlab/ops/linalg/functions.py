@@ -7,8 +7,10 @@ from typing import Any
 from ...ir.errors import ShapeError
 from ...ir.graph import Aval
 from ...ir.primitive import Primitive, Refused
+from ...ir.work import Work
 from ...trace.builder import bind1
 from ..arith import add, neg, sub
+from ..costs import of_matrix
 from .matrix import above, batch_stacks, beside, columns_of, dot, require_matrices, rows_of, transpose, zeros
 
 
@@ -49,6 +51,16 @@ def _expm_emit(a, *, upper_triangular, max_squarings):
     return f"jax.scipy.linalg.expm({a}{more})"
 
 
+_SQUARINGS = Refused("how often expm squares its matrix depends on the norm of that")
+
+
+def _sylvester_cost(outs: tuple[Aval, ...], a: Aval, b: Aval, c: Aval) -> Work:
+    """Bartels and Stewart's: two Schur forms, and a triangular system between four products."""
+    m, n = c.shape[-2:]
+    stack = c.size // (m * n) if m * n else 0
+    return Work(round(stack * (25 * m**3 + 25 * n**3 + 5 * m * m * n + 5 * m * n * n)))
+
+
 expm_p = Primitive(
     name="expm",
     infer=_square("expm"),
@@ -56,6 +68,7 @@ expm_p = Primitive(
     jvp=lambda xs, ts, **params: ((expm(*xs, **params),), (expm_frechet(xs[0], ts[0]),)),
     transpose=Refused("expm is not linear; only linear equations are transposed"),
     batch=batch_stacks(lambda: expm_p),
+    cost=_SQUARINGS,
 )
 
 
@@ -90,6 +103,7 @@ expm_frechet_p = Primitive(
     jvp=_frechet_jvp,
     transpose=lambda cts, active, a, e: (None, expm_frechet(transpose(a), cts[0])),
     batch=batch_stacks(lambda: expm_frechet_p),
+    cost=_SQUARINGS,
 )
 
 
@@ -125,6 +139,7 @@ sylvester_p = Primitive(
     jvp=_sylvester_jvp,
     transpose=lambda cts, active, a, b, c: (None, None, sylvester(transpose(a), transpose(b), cts[0])),
     batch=batch_stacks(lambda: sylvester_p),
+    cost=_sylvester_cost,
 )
 
 
@@ -156,4 +171,5 @@ sqrtm_p = Primitive(
     jvp=_sqrtm_jvp,
     transpose=Refused("sqrtm is not linear; only linear equations are transposed"),
     batch=batch_stacks(lambda: sqrtm_p),
+    cost=of_matrix(lambda n, _: 28 * n**3),
 )

@@ -10,6 +10,7 @@ from ...ir.primitive import Primitive, Refused
 from ...trace.builder import bind1
 from ..arith import add, neg, sub
 from ..convert import part_dtype
+from ..costs import of_matrix, tall
 from .matrix import adjoint, batch_stacks, dot, require_matrices
 
 
@@ -35,6 +36,7 @@ inv_p = Primitive(
     jvp=_inv_jvp,
     transpose=Refused("inv is not linear; only linear equations are transposed"),
     batch=batch_stacks(lambda: inv_p),
+    cost=of_matrix(lambda n, _: 2 * n**3),
 )
 
 
@@ -82,4 +84,5 @@ pinv_p = Primitive(
     jvp=_pinv_jvp,
     transpose=Refused("pinv is not linear; only linear equations are transposed"),
     batch=batch_stacks(lambda: pinv_p),
+    cost=tall(lambda m, n: 8 * m * n**2 + 20 * n**3),
 )

@@ -16,6 +16,7 @@ from ...ir.primitive import Primitive, Refused
 from ...trace.builder import bind, bind1
 from ..arith import add, neg, sub
 from ..convert import stop_gradient
+from ..costs import MOVES, solves, tall
 from ..families import batch_size, no_derivative, with_axis
 from ..index import gather
 from ..shape import iota, merge_axes, moveaxis, reshape
@@ -104,6 +105,7 @@ lu_p = Primitive(
     jvp=_lu_jvp,
     transpose=Refused("lu is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: lu_p),
+    cost=tall(lambda m, n: m * n**2 - n**3 / 3),
 )
 
 
@@ -117,6 +119,7 @@ pivots_to_permutation_p = no_derivative(
     infer=lambda pivots, *, size: (pivots.reshaped((*pivots.shape[:-1], size)),),
     emit=lambda pivots, *, size: f"lax.linalg.lu_pivots_to_permutation({pivots}, {size})",
     batch=m.batch_stacks(lambda: pivots_to_permutation_p),
+    cost=MOVES,
     scalars=False,
 )
 
@@ -191,4 +194,5 @@ solve_p = Primitive(
     jvp=_solve_jvp,
     transpose=_solve_transpose,
     batch=_solve_batch,
+    cost=solves(lambda n: 0, at=3),
 )

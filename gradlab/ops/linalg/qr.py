@@ -8,6 +8,7 @@ from ...ir.graph import Aval
 from ...ir.primitive import Primitive, Refused
 from ...trace.builder import bind
 from ..arith import add, neg, sub
+from ..costs import tall
 from . import matrix as m
 from .triangular import triangular_solve
 
@@ -68,4 +69,5 @@ qr_p = Primitive(
     jvp=_jvp,
     transpose=Refused("qr is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: qr_p),
+    cost=tall(lambda m, n: 4 * m * n**2 - 4 / 3 * n**3),
 )

@@ -14,6 +14,7 @@ from ...trace.builder import bind
 from ..arith import add, mul, neg, reciprocal, sub
 from ..compare import eq, select
 from ..convert import part_dtype
+from ..costs import tall
 from ..operands import fill, zeros_like
 from ..reduce import reduce_sum
 from . import matrix as m
@@ -95,6 +96,7 @@ svd_p = Primitive(
     jvp=_jvp,
     transpose=Refused("svd is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: svd_p),
+    cost=tall(lambda m, n: 6 * m * n**2 + 20 * n**3),
 )
 
 
@@ -122,4 +124,5 @@ svdvals_p = Primitive(
     jvp=_svdvals_jvp,
     transpose=Refused("svdvals is not linear; only linear equations are transposed"),
     batch=m.batch_stacks(lambda: svdvals_p),
+    cost=tall(lambda m, n: 4 * m * n**2 - 4 / 3 * n**3),
 )

@@ -9,6 +9,7 @@ from ...ir.graph import Aval
 from ...ir.primitive import Primitive
 from ...trace.builder import bind, bind1
 from ..arith import neg, sub
+from ..costs import substitutes
 from ..families import batch_size, with_axis
 from ..shape import merge_axes, moveaxis, reshape
 from .matrix import adjoint, conjugate, dot, lower, require_matrices, require_right_side, transpose, upper
@@ -82,4 +83,5 @@ triangular_solve_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
+    cost=substitutes,
 )

@@ -1,0 +1,139 @@
+"""A program in parts that a person can take in: equations of one of his lines together, each part of one role.
+
+The roles: what computes the value (primal), what only the derivative needs of it (residual), tangents and cotangents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ..ir.graph import Atom, Eqn, Graph, Var
+from ..ir.where import Where
+
+
+class Role(Enum):
+    """What the values of a part are in the derivative."""
+
+    INPUT = "argument"
+    PRIMAL = "primal"
+    RESIDUAL = "residual"
+    TANGENT = "tangent"
+    COTANGENT = "cotangent"
+
+
+@dataclass(eq=False)
+class Part:
+    """Equations that belong together; none for an argument, whose variable stands in `results`.
+
+    **Attributes:** `reads`: variables made elsewhere; `results`: those that others read, or the program returns.
+    """
+
+    role: Role
+    where: Where | None
+    eqns: list[Eqn] = field(default_factory=list)
+    reads: list[Var] = field(default_factory=list)
+    results: list[Var] = field(default_factory=list)
+
+
+def parts_of(graph: Graph, together: bool = True) -> list[Part]:
+    """The program's arguments and equations as parts, in an order in which they could run.
+
+    **Arguments:** `together`: whether equations of one line may share a part, or each has one.
+    """
+    roles = roles_of(graph)
+    found: list[Part] = [Part(Role.INPUT, None, results=[v]) for v in graph.inputs]
+    home: dict[Var, int] = {v: k for k, v in enumerate(graph.inputs)}
+    before: list[int] = [0] * len(found)  # of each part, those it depends on, as bits
+    for eqn in graph.eqns:
+        operands = {home[a] for a in eqn.inputs if type(a) is Var}
+        behind = 0
+        for k in operands:
+            behind |= before[k] | 1 << k
+        joined = None
+        if together and not eqn.graphs:
+            for k in sorted(operands, reverse=True):
+                # Joining a part on which another operand depends would make a circle.
+                if _same_line(found[k], eqn, roles) and not any(before[j] >> k & 1 for j in operands):
+                    joined = k
+                    break
+        if joined is None:
+            joined = len(found)
+            found.append(Part(roles[eqn.outputs[0]] if eqn.outputs else Role.PRIMAL, eqn.where))
+            before.append(behind)
+        else:
+            before[joined] |= behind & ~(1 << joined)
+            _spread(before, joined)
+        found[joined].eqns.append(eqn)
+        home.update(dict.fromkeys(eqn.outputs, joined))
+    _connect(found, home, graph.outputs)
+    return _in_order(found, home)
+
+
+def _same_line(part: Part, eqn: Eqn, roles: dict[Var, Role]) -> bool:
+    if not part.eqns or part.eqns[-1].graphs or eqn.where is None or part.where is None or not eqn.outputs:
+        return False
+    same = part.where.code is eqn.where.code and part.where.lineno == eqn.where.lineno
+    return same and part.role is roles[eqn.outputs[0]]
+
+
+def _spread(before: list[int], changed: int) -> None:
+    """What depends on a part depends on all that the part depends on."""
+    bit = 1 << changed
+    for k, bits in enumerate(before):
+        if bits & bit:
+            before[k] = bits | before[changed]
+
+
+def _connect(found: list[Part], home: dict[Var, int], outputs: tuple[Atom, ...]) -> None:
+    read: dict[Var, None] = dict.fromkeys(a for a in outputs if type(a) is Var)
+    for k, part in enumerate(found):
+        own = [a for eqn in part.eqns for a in eqn.inputs if type(a) is Var and home[a] != k]
+        part.reads = list(dict.fromkeys(own))
+        read.update(dict.fromkeys(part.reads))
+    for part in found:
+        if part.eqns:
+            part.results = [v for eqn in part.eqns for v in eqn.outputs if v in read]
+
+
+def _in_order(found: list[Part], home: dict[Var, int]) -> list[Part]:
+    done: set[int] = set()
+    order: list[Part] = []
+
+    def visit(start: int) -> None:
+        stack = [start]
+        while stack:
+            k = stack[-1]
+            waiting = [home[v] for v in found[k].reads if home[v] not in done]
+            if waiting:
+                stack.append(waiting[0])
+            else:
+                stack.pop()
+                if k not in done:
+                    done.add(k)
+                    order.append(found[k])
+
+    for k in range(len(found)):
+        visit(k)
+    return order
+
+
+def roles_of(graph: Graph) -> dict[Var, Role]:
+    """The role of each value: by its name in the derivative, or by what it is made of."""
+    roles: dict[Var, Role] = dict.fromkeys(graph.inputs, Role.INPUT)
+    for eqn in graph.eqns:
+        role = _role(eqn, roles)
+        roles.update(dict.fromkeys(eqn.outputs, role))
+    return roles
+
+
+def _role(eqn: Eqn, roles: dict[Var, Role]) -> Role:
+    suffix = eqn.where.suffix if eqn.where is not None else ""
+    if any(role is Role.COTANGENT for _, inner in eqn.graphs for role in roles_of(inner).values()):
+        return Role.COTANGENT
+    of = {roles[a] for a in eqn.inputs if type(a) is Var}
+    if (suffix and "_bar" in suffix) or Role.COTANGENT in of:
+        return Role.COTANGENT
+    if (suffix and "_dot" in suffix) or Role.TANGENT in of:
+        return Role.TANGENT
+    return Role.RESIDUAL if suffix is None else Role.PRIMAL

@@ -48,5 +48,6 @@ from .tools import cost as cost
 from .tools import diagnose as diagnose
 from .tools import draw as draw
 from .tools import numeric as numeric
+from .tools import report as report
 from .tools import show as show
 from .tools import source as source

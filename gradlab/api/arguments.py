@@ -14,7 +14,7 @@ import numpy as np
 from ..ir.errors import ArgumentError, DTypeError, StructureError
 from ..ir.graph import Aval, is_inexact, is_key, short_dtype
 from ..trace.avals import aval_of
-from ..trace.tracer import Tracer
+from ..trace.tracer import HELD, Held, Tracer
 
 tree_flatten = jax.tree_util.tree_flatten
 tree_unflatten = jax.tree_util.tree_unflatten
@@ -109,6 +109,8 @@ class Call:
             leaves, tree = tree_flatten(args[place] if isinstance(place, int) else kwargs[place])
             self.leaves += leaves
             self.trees.append(tree)
+        if HELD:
+            self.leaves = [leaf.read() if isinstance(leaf, Held) else leaf for leaf in self.leaves]
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """The function's result with other leaves in the place of the differentiated ones."""

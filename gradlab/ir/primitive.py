@@ -91,7 +91,7 @@ class Primitive:
     jvp: Callable[..., tuple[tuple, tuple]]
     transpose: Callable[..., tuple]
     batch: Callable[..., tuple[tuple, tuple]]
-    cost: Callable[..., Work] = field(default=None, kw_only=True)  # type: ignore[assignment]
+    cost: Callable[..., Work] = field(kw_only=True)
     scalars: bool = field(default=False, kw_only=True)
     commutes: bool = field(default=False, kw_only=True)
     call: Callable[..., str] | None = field(default=None, kw_only=True)

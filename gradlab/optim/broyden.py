@@ -13,7 +13,8 @@ from .levenberg import Seen
 from .method import RUNNING, Method, blank
 from .result import Status
 
-_SUSPICIOUS = 12  # shortened steps in a row that rounding alone does not explain
+_RESCUE_AFTER = 4  # shortened steps, after which the direction is damped
+_GIVE_UP_AFTER = 16
 
 
 class State(NamedTuple):
@@ -21,7 +22,7 @@ class State(NamedTuple):
 
     **Attributes:** `r` (n,): F at `x`; `jacobian` (n, n): at `x`, or Broyden's estimate; `d`: the direction; `slope`:
     of f along it; `alpha`: the step being tried; `trials`: refused since the last accepted; `fresh`: whether the
-    Jacobian is the true one at `x`; `damped`: whether d is a damped step rather than Newton's; `n_jacobians`.
+    Jacobian is the true one at `x`; `n_jacobians`.
     """
 
     trial: Any
@@ -47,15 +48,16 @@ class RootFinder(Method):
     """One evaluation of F a trial; a new Jacobian each iteration, or only where Broyden's estimate fails.
 
     **Attributes:** `broyden`: whether the Jacobian is updated by rank one from F itself; `c1`: the share of the
-    slope's promise that ½‖F‖² must keep; `damping`: of the step where the Jacobian is nearly singular, relative to its
-    size.
+    slope's promise that ½‖F‖² must keep; `damping`: of the step where the Jacobian is singular, relative to its size;
+    `rescue`: of the step where Newton's had to be shortened again and again.
     **Source:** Dennis & Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations* (1983),
-    algorithms 6.5.1, A8.3.1. A nearly singular Jacobian gives way to (JᵀJ + μ)⁻¹JᵀF, their section 6.5.
+    algorithms 6.5.1, A8.3.1. A nearly singular Jacobian gives way to (JᵀJ + μ²)⁻¹JᵀF, their section 6.5.
     """
 
     broyden: bool = False
     c1: float = 1e-4
     damping: float = 1e-7
+    rescue: float = 0.02
 
     bounded: ClassVar[bool] = False
 
@@ -90,22 +92,27 @@ class RootFinder(Method):
                 jacobian = lax.cond(again, lambda _: problem.jacobian(x), lambda _: updated, None)
             else:
                 jacobian, again = problem.jacobian(x), jnp.ones((), bool)
-            d = newton_direction(jacobian, r_now, self.damping)
+            d = newton_direction(jacobian, r_now, self.damping, False)
             slope = jnp.vdot(r_now, jacobian @ d)
             return jacobian, d, slope, jnp.ones_like(f), again
 
         def nearer(_: Any) -> tuple:
             lowest = promise / (2 * (f - state.f + promise))
             shrink = jnp.where(finite, jnp.clip(lowest, 0.1, 0.5), 0.1)
-            return state.jacobian, state.d, state.slope, shrink * state.alpha, state.fresh
+            damp = state.fresh & (state.trials + 1 == _RESCUE_AFTER)
+            d = lax.cond(
+                damp, lambda _: newton_direction(state.jacobian, state.r, self.rescue, True), lambda _: state.d, None
+            )
+            slope = jnp.vdot(state.r, state.jacobian @ d)
+            return state.jacobian, d, slope, jnp.where(damp, 1, shrink * state.alpha), state.fresh
 
         jacobian, d, slope, alpha, fresh = lax.cond(accept | hopeless, turned, nearer, None)
         trial = x + alpha * d
         trials = jnp.where(accept | hopeless, 0, state.trials + 1)
-        failed = jnp.where(finite, Status.LINE_SEARCH_FAILED, Status.NONFINITE)
-        # JᵀF = 0 with F ≠ 0: a minimum of ‖F‖ that is no root, or rounding.
-        failed = jnp.where(finite & (state.trials < _SUSPICIOUS), Status.PRECISION_LIMIT, failed)
-        stuck = (jnp.all(trial == x) | ~(slope < 0)) & fresh
+        steepest = jnp.linalg.norm(r_now @ jacobian) / (jnp.linalg.norm(r_now) * jnp.linalg.norm(jacobian))
+        failed = jnp.where(steepest < problem.eps**0.25, Status.NO_ROOT, Status.LINE_SEARCH_FAILED)
+        failed = jnp.where(finite, failed, Status.NONFINITE)
+        stuck = (jnp.all(trial == x) | ~(slope < 0) | (trials >= _GIVE_UP_AFTER)) & fresh
         status = jnp.where(~first & stuck, failed, RUNNING)
         return State(
             trial=trial, x=x, f=f_now, g=r_now, gnorm=problem.optimality(x, r_now),
@@ -135,19 +142,22 @@ class Equations:
         return ()
 
 
-def newton_direction(jacobian: jax.Array, r: jax.Array, damping: float) -> jax.Array:
-    """−J⁻¹ r, or −(JᵀJ + μ²)⁻¹ Jᵀ r with μ = damping·‖J‖ where J is singular to that precision or not finite."""
+def newton_direction(jacobian: jax.Array, r: jax.Array, damping: float, always: bool) -> jax.Array:
+    """−J⁻¹ r, or −(JᵀJ + μ²)⁻¹ Jᵀ r with μ = damping·‖J‖ where J is singular (or `always`)."""
     safe = jnp.where(jnp.all(jnp.isfinite(jacobian)), jacobian, 0)
+
+    def damped(_: Any) -> jax.Array:
+        u, s, vt = jnp.linalg.svd(safe)
+        mu = damping * jnp.max(s, initial=0)
+        return -((s / jnp.where(s + mu > 0, s * s + mu * mu, 1)) * (r @ u)) @ vt
+
+    if always:
+        return damped(None)
     q, upper = jnp.linalg.qr(safe)
     diagonal = jnp.abs(jnp.diagonal(upper))
     whole = jnp.min(diagonal, initial=jnp.inf) > jnp.finfo(r.dtype).eps * jnp.max(diagonal, initial=0)
 
     def solved(_: Any) -> jax.Array:
         return -jax.scipy.linalg.solve_triangular(upper, r @ q)
-
-    def damped(_: Any) -> jax.Array:
-        u, s, vt = jnp.linalg.svd(safe)
-        mu = damping * jnp.max(s, initial=0)
-        return -((s / jnp.where(s + mu > 0, s * s + mu * mu, 1)) * (r @ u)) @ vt
 
     return lax.cond(whole, solved, damped, None)

@@ -78,8 +78,9 @@ class LBFGS(Method):
         )
         invisible = jnp.isfinite(search.hi[0]) & (-search.alpha * state.slope <= eps * jnp.abs(state.f))
         ended = ~wolfe & ~first & ((search.trials >= self.max_trials) | invisible)
-        rescued = ended & (state.aside.f < state.f)
-        restart = ended & ~rescued & jnp.any(state.pairs.sy > 0)
+        endless = jnp.isinf(search.hi[0])  # no step was too far
+        rescued = ended & ~endless & (state.aside.f < state.f)
+        restart = ended & ~endless & ~rescued & jnp.any(state.pairs.sy > 0)
         failed = ended & ~rescued & ~restart
 
         # The iterate to come: the trial, or the best of a search that failed.
@@ -100,8 +101,9 @@ class LBFGS(Method):
             steepest = first | ~(slope > 0) | jnp.isinf(slope)
             d = jnp.where(steepest, -g, -hg)
             slope = jnp.where(steepest, -gg, -slope)
-            alpha = jnp.where(steepest, jnp.minimum(1.0, 1 / jnp.sqrt(gg)), 1.0)
-            return kept._replace(w=None), d, slope, begin(alpha, jnp.where(restart, state.f, to_f), slope)
+            value = jnp.where(restart, state.f, to_f)
+            alpha = jnp.where(steepest, first_step(value, gg, eps), 1.0)
+            return kept._replace(w=None), d, slope, begin(alpha, value, slope)
 
         def stay(pairs: Pairs) -> tuple:
             return pairs._replace(w=None), state.d, state.slope, search
@@ -126,8 +128,8 @@ class LBFGS(Method):
         status = jnp.where(stalled >= self.patience, Status.PRECISION_LIMIT, RUNNING)
         hidden = -state.slope <= noise
         why = jnp.where(hidden, Status.PRECISION_LIMIT, Status.LINE_SEARCH_FAILED)
-        why = jnp.where(jnp.isinf(search.hi[1]) & jnp.isfinite(search.hi[0]), Status.NONFINITE, why)
-        why = jnp.where(jnp.isinf(search.hi[0]), Status.UNBOUNDED, why)
+        why = jnp.where(jnp.isinf(search.hi[1]), Status.NONFINITE, why)
+        why = jnp.where(endless | (state.f < -_far(problem.dtype)), Status.UNBOUNDED, why)
         status = jnp.where(failed, why, status)
         status = jnp.where(f == -jnp.inf, Status.UNBOUNDED, status)
         return State(
@@ -140,3 +142,17 @@ class LBFGS(Method):
         swap = (state.aside.f < state.f) & ((state.status <= 0) | (state.status == Status.PRECISION_LIMIT))
         x, f, g = jax.tree_util.tree_map(lambda a, b: jnp.where(swap, a, b), tuple(state.aside), (state.x, state.f, state.g))
         return state._replace(x=x, f=f, g=g, gnorm=problem.optimality(x, g))
+
+
+def first_step(f: Any, gg: Any, eps: Any) -> Any:
+    """A step along −g to begin with: of length at most 1, unless that could not be seen in f.
+
+    **Arguments:** `gg`: ‖g‖².
+    """
+    alpha = jnp.minimum(1.0, 1 / jnp.sqrt(gg))
+    return jnp.where(alpha * gg > 10 * eps * jnp.abs(f), alpha, 1e-3 * jnp.abs(f) / gg)
+
+
+def _far(dtype: Any) -> float:
+    """Where f has fallen further than any minimum lies."""
+    return float(jnp.finfo(dtype).max) ** 0.5

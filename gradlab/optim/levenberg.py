@@ -121,7 +121,8 @@ class LevenbergMarquardt(Method):
             gnorm = problem.optimality(state.trial, gradient)
             # A step too small to be seen in the cost must be seen in the gradient.
             good = jnp.isfinite(gnorm) & (seen | first | (gnorm < state.gnorm))
-            scale = jnp.maximum(columns, state.scale)
+            # A robust loss changes the rows' weights, and old norms with them.
+            scale = jnp.maximum(columns, state.scale) if self.loss == "linear" else columns
             new = (state.trial, f, gradient, gnorm, r, jacobian, scale)
             old = (state.x, state.f, state.g, state.gnorm, state.r, state.jacobian, state.scale)
             return good, *jax.tree_util.tree_map(lambda a, b: jnp.where(good, a, b), new, old)

@@ -100,6 +100,10 @@ class Status(IntEnum):
             'than a limited memory can follow. Use method="newton-cg" (or "trust-region"), or scale the variables.'
         ),
     )
+    NO_ROOT = -9, (
+        "stopped at a minimum of the equations' size that is not zero: there is no root near here. Start elsewhere, or "
+        "use gradlab.optim.least_squares if the smallest size is what you want."
+    )
 
 
 def status_text(code: int, n_nonfinite: int = 0, projected: bool = False) -> str:

@@ -5,6 +5,7 @@ from .checks import check_grads as check_grads
 from .cost import cost as cost
 from .diagnose import diagnose as diagnose
 from .draw import draw as draw
+from .report import report as report
 from .source import show as show
 from .source import source as source
 from .tape import GradientTape as GradientTape

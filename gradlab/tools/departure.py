@@ -47,11 +47,12 @@ def first_departure(probe: Probe, direction: Sequence[Any]) -> Departure | None:
     values = dict(zip(graph.inputs, probe.inputs, strict=True)) | dict(zip(every, whole.values(), strict=True))
     tangents = dict(zip(every, whole.jvp(direction), strict=True))
     slopes = dict(zip(every, whole.differences(direction), strict=True))
+    moving = _depending(graph, probe.active)
     suspect = None
     for eqn in graph.eqns:
         if not any(is_inexact(v.dtype) and compare(tangents[v], slopes[v], whole.unit).wrong for v in eqn.outputs):
             continue
-        found = _alone(eqn, values)
+        found = _alone(eqn, values, moving)
         if found is not None:
             return found
         if suspect is None:
@@ -59,18 +60,27 @@ def first_departure(probe: Probe, direction: Sequence[Any]) -> Departure | None:
     return suspect
 
 
-def _probe_of(eqn: Eqn, values: dict[Any, Any]) -> Probe | None:
+def _depending(graph: Graph, active: Sequence[bool]) -> set[Var]:
+    """The values that depend on an input that moves."""
+    found = {v for v, on in zip(graph.inputs, active, strict=True) if on}
+    for eqn in graph.eqns:
+        if not found.isdisjoint(a for a in eqn.inputs if type(a) is Var):
+            found.update(eqn.outputs)
+    return found
+
+
+def _probe_of(eqn: Eqn, values: dict[Any, Any], moving: set[Var]) -> Probe | None:
     """The equation as a program of its own, at its operands; None if nothing there could move."""
     given = list(dict.fromkeys(a for a in eqn.inputs if type(a) is Var))
-    active = [is_inexact(v.dtype) for v in given]
+    active = [v in moving and is_inexact(v.dtype) for v in given]
     if not any(active) or not any(is_inexact(v.dtype) for v in eqn.outputs):
         return None
     own = Graph(given, (eqn,), eqn.outputs)
     return Probe(own, [values[v] for v in given], active, [v.name or "" for v in given], [], eqn.prim.name)
 
 
-def _alone(eqn: Eqn, values: dict[Any, Any]) -> Departure | None:
-    probe = _probe_of(eqn, values)
+def _alone(eqn: Eqn, values: dict[Any, Any], moving: set[Var]) -> Departure | None:
+    probe = _probe_of(eqn, values, moving)
     if probe is None:
         return None
     rng = np.random.default_rng(1)
@@ -97,9 +107,10 @@ def first_mistransposed(probe: Probe) -> Departure | None:
     every = [v for eqn in graph.eqns for v in eqn.outputs]
     whole = Probe(Graph(graph.inputs, graph.eqns, every), probe.inputs, probe.active, [], [], "the values inside")
     values = dict(zip(graph.inputs, probe.inputs, strict=True)) | dict(zip(every, whole.values(), strict=True))
+    moving = _depending(graph, probe.active)
     rng = np.random.default_rng(1)
     for eqn in graph.eqns[:MOST]:
-        one = _probe_of(eqn, values)
+        one = _probe_of(eqn, values, moving)
         if one is None:
             continue
         along = one.directions(rng)

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from numbers import Number
 from typing import Any
 
-import jax
 import numpy as np
 
-from ..api.arguments import Call, Selection, avals_to_differentiate, name_of, require_function, tree_flatten
-from ..api.calling import FRESH, Reading
+from ..api.arguments import name_of, require_function
 from ..api.programs import value_and_grad_program
-from ..api.results import Results
-from ..ir.errors import StructureError
-from ..ir.graph import Graph, is_inexact
-from ..trace.avals import aval_of, is_key_dtype
+from ..ir.graph import Graph
 from .finding import Finding, number
 from .nonfinite import hidden, of_value
 from .observe import cotangents, observed, scalar_of, values_of
+from .reading import ReadProgram, read
 from .rounding import cancellation
 from .scales import out_of_scale, saturated
 from .silence import silenced, unmoved
@@ -65,48 +60,13 @@ def diagnose(fun: Callable) -> Callable[..., Diagnosis]:
 
     @wraps(fun)
     def diagnosed(*args: Any, **kwargs: Any) -> Diagnosis:
-        numeric = [k for k, arg in enumerate(args) if _is_numeric(arg)]
-        call = Call(Selection(fun, tuple(numeric), None, "diagnose"), args, kwargs)
-        avals = avals_to_differentiate(call, "diagnose", allow_int=True)
-        graph, inputs = _read(fun, call, call.leaves, avals)
-        active = [is_inexact(aval.dtype) for aval in avals] + [False] * (len(inputs) - len(avals))
-        if not any(active):
-            raise StructureError(f"diagnose found no real or complex number among the arguments of {name_of(fun)}.")
-        names = [call.leaf_name(k) for k in range(len(avals)) if active[k]]
-
-        def again(wide: list[Any]) -> Graph:
-            leaves = wide[: len(avals)]
-            return scalar_of(_read(fun, call, leaves, [aval_of(x) for x in leaves])[0])
-
-        return _diagnosis(name_of(fun), graph, inputs, active, names, again)
+        return _diagnosis(name_of(fun), read(fun, args, kwargs, "diagnose"))
 
     return diagnosed
 
 
-def _is_numeric(arg: Any) -> bool:
-    leaves = tree_flatten(arg)[0]
-    return bool(leaves) and all(isinstance(x, Number | np.ndarray | np.generic | jax.Array) for x in leaves)
-
-
-def _read(fun: Callable, call: Call, leaves: list[Any], avals: list[Any]) -> tuple[Graph, list[Any]]:
-    kept, FRESH.on = FRESH.on, True
-    try:
-        reading = Reading(call, leaves, avals, names=call.input_names, fun=fun)
-        Results(reading, fun)
-        graph, inputs = reading.end()
-    finally:
-        FRESH.on = kept
-    inputs = [
-        x if is_key_dtype(getattr(x, "dtype", None)) else np.asarray(x, v.dtype)
-        for x, v in zip(inputs, graph.inputs, strict=True)
-    ]
-    return graph, inputs
-
-
-def _diagnosis(
-    name: str, graph: Graph, inputs: list[Any], active: list[bool], names: list[str], again: Callable[[list], Graph]
-) -> Diagnosis:
-    graph = scalar_of(graph)
+def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
+    graph, inputs, active, names = scalar_of(program.graph), program.inputs, program.active, program.names
     leaves = [v for v, on in zip(graph.inputs, active, strict=True) if on]
     # The moving arguments first, as what is differentiated.
     order = sorted(range(len(inputs)), key=lambda k: not active[k])
@@ -128,7 +88,7 @@ def _diagnosis(
             found += [one] if one is not None else []
         found += saturated(graph, inputs, leaves)
         found += out_of_scale(graph, seen, cts, leaves, names, float(value))
-        found += cancellation(graph, inputs, again, active, names)
+        found += cancellation(graph, inputs, lambda wide: scalar_of(program.again(wide)), active, names)
     found += hidden(graph, inputs) if not any(one.kind == "non-finite" for one in found) else []
     return Diagnosis(name, tuple(found), tuple(summary))
 

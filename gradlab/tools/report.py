@@ -1,0 +1,112 @@
+"""What is there to know about a function? One page: diagnosis, source beside source, drawing, costs, slopes, IR."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ..api import grad
+from ..api.arguments import name_of, require_function
+from ..ir.errors import ArgumentError
+from ..ir.pretty import pretty
+from ..optim.extras import later
+from ..passes.pipeline import tidy
+from .cost import cost
+from .diagnose import Diagnosis, diagnose
+from .draw import draw
+from .observe import scalar_of
+from .reading import read
+from .source import source
+
+slopes = later("gradlab.tools.slopes")
+
+_STYLE = """
+body { font: 14px system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1c1917 }
+pre { background: #fafaf9; border: 1px solid #e7e5e4; padding: 10px; overflow-x: auto; font-size: 12px; margin: 0 }
+.side { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 12px }
+.scroll { overflow-x: auto }
+h2 { border-bottom: 1px solid #e7e5e4; padding-bottom: 4px; margin-top: 1.6em }
+"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page in HTML, complete in itself; notebooks show it. `save(path)` writes it."""
+
+    html: str
+    name: str
+    diagnosis: Diagnosis
+
+    def save(self, path: str | Path) -> None:
+        """Write the page to a file whose name ends in .html.
+
+        **Raises:** `ArgumentError` for another ending.
+        """
+        path = Path(path)
+        if path.suffix != ".html":
+            raise ArgumentError(f"a report is saved as .html, got {path.name!r}.")
+        path.write_text(self.html, encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        return f'<iframe srcdoc="{escape(self.html)}" width="100%" height="800" style="border:0"></iframe>'
+
+    def __repr__(self) -> str:
+        return f"Report on {self.name}: save('{self.name}.html'), or look at it in a notebook"
+
+
+def report(fun: Callable) -> Callable[..., Report]:
+    """A function of the same arguments that returns a page about `fun` there, and about its gradient.
+
+    What `diagnose` says; the user's source beside that of the gradient; the function along random directions with its
+    tangent and differences; the drawing of the gradient; what both cost; the IR. Needs Matplotlib (`gradlab[plot]`).
+
+    **Arguments:** `fun`: numbers and arrays to a real number.
+    **Raises:** as `diagnose`, `cost`; `MissingExtraError` without Matplotlib.
+    """
+    require_function(fun, "report")
+    name = name_of(fun)
+
+    @wraps(fun)
+    def reported(*args: Any, **kwargs: Any) -> Report:
+        program = read(fun, args, kwargs, "report")
+        graph = scalar_of(program.graph)
+        slope = grad(fun, argnums=program.places)
+        diagnosis = diagnose(fun)(*args, **kwargs)
+        curves = slopes.picture(slopes.curves(graph, program.inputs, program.active))
+        sections = {
+            "What is conspicuous": f"<pre>{escape(str(diagnosis))}</pre>",
+            "The function, and its gradient as it runs": _side_by_side(fun, source(slope)(*args, **kwargs)),
+            "Does the tangent touch the curve?": f'<div class="scroll">{curves}</div>',
+            "The gradient as a drawing": _drawing(slope, args, kwargs),
+            "What it costs": f"<pre>{escape(str(cost(fun)(*args, **kwargs)))}</pre>",
+            "As gradlab holds it": f"<pre>{escape(pretty(tidy(program.graph), lines=True))}</pre>",
+        }
+        body = "".join(f"<h2>{escape(title)}</h2>{content}" for title, content in sections.items())
+        takes = ", ".join(f"{leaf}: {v.aval}" for leaf, v in zip(program.names, program.graph.inputs, strict=False))
+        html = (
+            f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(name)}</title>"
+            f"<style>{_STYLE}</style></head><body><h1>{escape(name)}</h1><p>at {escape(takes)}</p>{body}</body></html>"
+        )
+        return Report(html, name, diagnosis)
+
+    return reported
+
+
+def _side_by_side(fun: Callable, text: str) -> str:
+    try:
+        own = inspect.getsource(inspect.unwrap(fun))
+    except (OSError, TypeError):
+        own = "(the source of this function is not in a file)"
+    return f'<div class="side"><pre>{escape(inspect.cleandoc(own))}</pre><pre>{escape(text)}</pre></div>'
+
+
+def _drawing(slope: Callable, args: tuple, kwargs: dict) -> str:
+    try:
+        return f'<div class="scroll">{draw(slope)(*args, **kwargs).svg}</div>'
+    except ArgumentError as error:
+        return f"<p>{escape(error.message)}</p>"

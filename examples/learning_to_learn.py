@@ -73,10 +73,9 @@ def main() -> None:
         np.testing.assert_allclose(along, quotient, rtol=1e-5)
 
     print("\n step   loss on unseen points")
-    first, square = None, jax.tree.map(np.zeros_like, habits)
+    first, square = float(value(habits)), jax.tree.map(np.zeros_like, habits)
     for k in range(121):
         now, slopes = both(habits)
-        first = float(now) if first is None else first
         if k % 20 == 0:
             print(f"{k:5d}   {np.exp(now):.6f}")
         # RMSprop: the hypergradient is steep where training is about to become unstable.

@@ -183,18 +183,18 @@ class _Specialized:
         @wraps(self.fun)
         def jitted(*args, **kwargs):
             latest = self.latest
-            if latest is not None:
-                try:
-                    out, packed = latest.compiled(*args, **kwargs)
-                    found = b"" if packed is None else np.asarray(packed).tobytes()
-                except (_OtherSignature, TypeError):  # a TypeError: tracers, or a mistake that comes again below
-                    return self._searched(args, kwargs)[0]
-                return out if found == latest.expected else self._searched(args, kwargs, latest, found)[0]
-            return self._searched(args, kwargs)[0]
+            if latest is None or AMBIENT.stack:
+                return self._called(args, kwargs)[0]
+            try:
+                out, packed = latest.compiled(*args, **kwargs)
+                found = b"" if packed is None else np.asarray(packed).tobytes()
+            except (_OtherSignature, TypeError):  # a TypeError: tracers, or a mistake that comes again below
+                return self._called(args, kwargs)[0]
+            return out if found == latest.expected else self._searched(args, kwargs, latest.key, latest, found)[0]
 
         def of_the_right_one(name: str) -> Callable:
             def ask(*args, **kwargs):
-                one = self._searched(args, kwargs)[1]
+                one = self._called(args, kwargs)[1]
                 found = getattr(self.plain if one is None else one.compiled, name)(*args, **kwargs)
                 return found[0] if one is not None and name == "eval_shape" else found
 
@@ -209,24 +209,25 @@ class _Specialized:
         with self.lock:
             self.known, self.latest = {}, None
 
-    def _searched(
-        self, args: tuple, kwargs: dict, tried: Specialization | None = None, found: bytes = b""
-    ) -> tuple[Any, Specialization | None]:
+    def _called(self, args: tuple, kwargs: dict) -> tuple[Any, Specialization | None]:
         """The result, and the specialization that gave it, if one did."""
         leaves = tree_flatten((args, kwargs))[0]
         if AMBIENT.stack or innermost(leaves) is not None:
             return self.fun(*args, **kwargs), None
         if any(map(is_jax_tracer, leaves)):
             return self.plain(*args, **kwargs), None
-        given = _Arguments(self.static, args, kwargs)
-        known = self.known.get(given.key, [])
-        without, agreed = [], ()
-        if tried is not None and tried.key == given.key:
-            without, agreed = [tried], tried.agreed(found)
+        return self._searched(args, kwargs, _Arguments(self.static, args, kwargs).key)
+
+    def _searched(
+        self, args: tuple, kwargs: dict, key: Any, tried: Specialization | None = None, found: bytes = b""
+    ) -> tuple[Any, Specialization | None]:
+        """`_called`, for arguments of these types, after a wrong guess."""
+        known = self.known.get(key, [])
+        without, agreed = ([], ()) if tried is None else ([tried], tried.agreed(found))
         while True:
             one = next((s for s in list(known) if s not in without and s.path[: len(agreed)] == agreed), None)
             if one is None:
-                return self._read_again(given, args, kwargs)
+                return self._read_again(_Arguments(self.static, args, kwargs), args, kwargs)
             without.append(one)
             out, packed = one.compiled(*args, **kwargs)
             found = _found(packed)

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ir.graph import Eqn, Graph, Var
+from ..passes.pieces import pieces_in_place
 from ..passes.pipeline import tidy
 from ..passes.rolls import rolls_as_slices
 from ..trace.stage import input_names, trace_graph
 from .apart import apart
 
 
-def finish(graph: Graph, keep_rules: bool = False) -> Graph:
-    """(x*) -> (y*) keeps its type; every equation has an `emit`, or (if `keep_rules`) a `native` meaning."""
+def finish(graph: Graph, keep_rules: bool = False, inside: bool = False) -> Graph:
+    """(x*) -> (y*) keeps its type; every equation has an `emit`, or (if `keep_rules`) a `native` meaning.
+
+    **Arguments:** `inside`: whether it is the body of a loop or branch.
+    """
     expanded = expand(graph, keep_rules)
-    return rolls_as_slices(apart(graph if expanded is graph else tidy(expanded)))
+    done = rolls_as_slices(apart(graph if expanded is graph else tidy(expanded)))
+    return pieces_in_place(done) if inside else done
 
 
 def has_rules(graph: Graph) -> bool:
@@ -32,7 +37,7 @@ def expand(graph: Graph, keep_rules: bool = False) -> Graph:
     def goes(eqn: Eqn) -> bool:
         return eqn.prim.expand is not None and not (keep_rules and eqn.prim.native)
 
-    graph = _with_bodies(graph, lambda inner: finish(inner, keep_rules))
+    graph = _with_bodies(graph, lambda inner: finish(inner, keep_rules, inside=True))
     if not any(map(goes, graph.eqns)):
         return graph
 

@@ -36,7 +36,7 @@ def empty(memory: int, n: int, dtype: Any) -> Pairs:
     return Pairs(w, square, square, square[0], jnp.ones((), dtype), jnp.zeros((), jnp.int32))
 
 
-def write(pairs: Pairs, s: Any, y: Any) -> Pairs:
+def write(pairs: Any, s: Any, y: Any) -> Any:
     """The pair written into the scratch place, in place; it does not count yet."""
     w = lax.dynamic_update_slice_in_dim(pairs.w, jnp.stack([s, y]), 2 * pairs.slot, 0)
     return pairs._replace(w=w)
@@ -47,8 +47,8 @@ def forget(pairs: Pairs, really: Any) -> Pairs:
     return pairs._replace(rinv=jnp.where(really, 0, pairs.rinv), sy=jnp.where(really, 0, pairs.sy))
 
 
-def add_and_apply(pairs: Pairs, g: Any, y: Any, ss: Any, wanted: Any, eps: Any) -> tuple[Pairs, Any, Any]:
-    """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g; whether it counts).
+def add_and_apply(pairs: Pairs, g: Any, y: Any, ss: Any, wanted: Any, eps: Any) -> tuple[Pairs, Any]:
+    """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g).
 
     **Arguments:** `g`, `y` (n,): the gradient, and the y just written; `ss`: s·s of the pair. A pair with
     s·y ≤ ε‖s‖‖y‖ is refused: that test has no scale.
@@ -71,7 +71,7 @@ def add_and_apply(pairs: Pairs, g: Any, y: Any, ss: Any, wanted: Any, eps: Any) 
     p = _over(rinv, sg)
     u = _under(d * p + gamma * (_over(gram, p) - yg), rinv)
     hg = gamma * g + _under(jnp.stack([u, -gamma * p], 1).reshape(-1), pairs.w)
-    return Pairs(pairs.w, rinv, gram, d, gamma, after), hg, good
+    return Pairs(pairs.w, rinv, gram, d, gamma, after), hg
 
 
 _SMALL = 4096  # entries of a matrix whose product is cheaper as one fused loop than as a call of the matrix library

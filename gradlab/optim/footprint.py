@@ -19,9 +19,15 @@ import numpy as np
 
 _ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type(Ellipsis)})
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"gradlab", "jax", "jaxlib", "numpy", "scipy", "optax", "equinox"}
-_ARRAY = type(jnp.zeros(()))
 _JITTED = type(jax.jit(abs))
 _MOST = 200  # objects looked at before giving up
+
+
+@lru_cache(1)
+def array_type() -> type:
+    """The class of JAX's arrays. Made when first asked for: importing gradlab must not start JAX's devices."""
+    with jax.ensure_compile_time_eval():
+        return type(jnp.zeros(()))
 
 
 class Footprint:
@@ -61,7 +67,12 @@ class Footprint:
             if x.flags.writeable:
                 self.arrays.append(x)
             return x.dtype != object
-        if kind is _ARRAY or kind is BuiltinFunctionType or kind is np.ufunc or isinstance(x, np.generic | np.dtype):
+        if (
+            kind is array_type()
+            or kind is BuiltinFunctionType
+            or kind is np.ufunc
+            or isinstance(x, np.generic | np.dtype)
+        ):
             return True
         if kind is tuple or kind is frozenset:
             return all(self._walk(part, found, seen) for part in x)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .compact import Pairs, add_and_apply, empty, forget, write
+from .compact import add_and_apply, empty, forget, write
 from .linesearch import Search, Wolfe, advance, begin
 from .method import RUNNING, Method, Problem, blank, choose
 from .result import Status
@@ -40,7 +40,7 @@ class State(NamedTuple):
     status: Any
     d: Any
     slope: Any
-    pairs: Pairs
+    pairs: Any
     search: Search
     aside: Aside
     low: Any
@@ -64,8 +64,8 @@ class LBFGS(Method):
         inf = zero + jnp.inf
         memory = self.memory or (20 if problem.n <= 1000 else 10)
         return State(
-            **blank(problem, x0), d=jnp.zeros_like(x0), slope=zero, pairs=empty(memory, problem.n, problem.dtype),
-            search=begin(zero, zero, zero), aside=Aside(x0, inf, jnp.zeros_like(x0)), low=jnp.stack([inf, inf]),
+            **blank(problem, x0), d=jnp.zeros_like(x0), slope=zero, pairs=self.no_pairs(memory, problem),
+            search=begin(zero, zero, zero, inf if self.bounded else None), aside=Aside(x0, inf, jnp.zeros_like(x0)), low=jnp.stack([inf, inf]),
             stalled=jnp.zeros((), jnp.int32),
         )  # fmt: skip
 
@@ -94,18 +94,16 @@ class LBFGS(Method):
         s, y = to_x - state.x, jnp.where(jnp.isfinite(to_f) & jnp.isfinite(to_g), to_g - state.g, 0)
         pairs = write(state.pairs, s, y)
 
-        def turn(pairs: Pairs) -> tuple:
-            g = jnp.where(restart, state.g, to_g)
-            kept, hg, _ = add_and_apply(forget(pairs, restart), g, y, jnp.vdot(s, s), accept & ~first, eps)
-            slope, gg = jnp.vdot(g, hg), jnp.vdot(g, g)
-            steepest = first | ~(slope > 0) | jnp.isinf(slope)
-            d = jnp.where(steepest, -g, -hg)
-            slope = jnp.where(steepest, -gg, -slope)
-            value = jnp.where(restart, state.f, to_f)
-            alpha = jnp.where(steepest, first_step(value, gg, eps), 1.0)
-            return kept._replace(w=None), d, slope, begin(alpha, value, slope)
+        def turn(pairs: Any) -> tuple:
+            x, value, g = jax.tree_util.tree_map(
+                lambda a, b: jnp.where(restart, a, b), (state.x, state.f, state.g), (to_x, to_f, to_g)
+            )
+            kept, d, cap = self.direction(problem, pairs, x, g, s, y, accept & ~first, restart)
+            slope, gg = jnp.vdot(g, d), jnp.vdot(d, d)
+            alpha = jnp.where(first, self.first_step(problem, value, gg), 1.0)
+            return kept._replace(w=None), d, slope, begin(alpha, value, slope, cap)
 
-        def stay(pairs: Pairs) -> tuple:
+        def stay(pairs: Any) -> tuple:
             return pairs._replace(w=None), state.d, state.slope, search
 
         kept, d, slope, search = choose(problem.n, accept | restart, turn, stay, pairs)
@@ -133,10 +131,29 @@ class LBFGS(Method):
         status = jnp.where(failed, why, status)
         status = jnp.where(f == -jnp.inf, Status.UNBOUNDED, status)
         return State(
-            trial=x + search.alpha * d, x=x, f=f_at, g=g_at, gnorm=gnorm, step=step,
+            trial=self.move(problem, x, d, search.alpha), x=x, f=f_at, g=g_at, gnorm=gnorm, step=step,
             n_iters=state.n_iters + (accept & ~first), status=status, d=d, slope=slope,
             pairs=kept._replace(w=pairs.w), search=search, aside=aside, low=jnp.minimum(state.low, now), stalled=stalled,
         )  # fmt: skip
+
+    def no_pairs(self, memory: int, problem: Problem) -> Any:
+        """The matrix to begin with."""
+        return empty(memory, problem.n, problem.dtype)
+
+    def direction(
+        self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any
+    ) -> tuple[Any, Any, Any]:
+        """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
+        pairs, hg = add_and_apply(forget(pairs, restart), g, y, jnp.vdot(s, s), wanted, problem.eps)
+        return pairs, jnp.where(jnp.vdot(g, hg) > 0, -hg, -g), None
+
+    def first_step(self, problem: Any, f: Any, dd: Any) -> Any:
+        """The first step along d, −g or like it, with d·d = `dd`."""
+        return first_step(f, dd, problem.eps)
+
+    def move(self, problem: Any, x: Any, d: Any, alpha: Any) -> Any:
+        """Where a step leads."""
+        return x + alpha * d
 
     def finish(self, problem: Any, state: State) -> State:
         swap = (state.aside.f < state.f) & ((state.status <= 0) | (state.status == Status.PRECISION_LIMIT))
@@ -145,9 +162,9 @@ class LBFGS(Method):
 
 
 def first_step(f: Any, gg: Any, eps: Any) -> Any:
-    """A step along −g to begin with: of length at most 1, unless that could not be seen in f.
+    """A step along d ≈ −g to begin with: of length at most 1, unless that could not be seen in f.
 
-    **Arguments:** `gg`: ‖g‖².
+    **Arguments:** `gg`: ‖d‖².
     """
     alpha = jnp.minimum(1.0, 1 / jnp.sqrt(gg))
     return jnp.where(alpha * gg > 10 * eps * jnp.abs(f), alpha, 1e-3 * jnp.abs(f) / gg)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ..ir.errors import ArgumentError
+from .implicit import implicitly, traced_by_jax
 from .levenberg import Cost, LevenbergMarquardt
 from .losses import require_loss
 from .minimize import limits_of
@@ -101,7 +102,16 @@ def least_squares(
     box = box_of(found.flat, bounds)
     if callback is not None:
         return solver.stepwise(limits, box, inputs, callback)
-    return solver.jitted(limits, box, inputs)
+    if not traced_by_jax((inputs, limits, box), "least_squares"):
+        return solver.jitted(limits, box, inputs)
+
+    def gradient(x: Any, rest: Any) -> Any:
+        return Cost(found, tuple(rest), None, None, loss, f_scale).gradient(x)
+
+    def value(x: Any, rest: Any) -> Any:
+        return Cost(found, tuple(rest), None, None, loss, f_scale).value_and_grad(x)[0]
+
+    return implicitly(lambda inputs: solver.whole(limits, box, inputs), found.flat, gradient, value, inputs)
 
 
 def tolerances(eps: float, gtol: float | None, ftol: float | None, xtol: float | None) -> tuple[float, float, float]:

@@ -66,6 +66,11 @@ class Cost(BoundResiduals):
         r = self.residuals(x)
         return cost(self.loss, self.f_scale, r), Seen(r)
 
+    def gradient(self, x: jax.Array) -> jax.Array:
+        """∂cost/∂x (n,)."""
+        r, pull = self.pulling(x)
+        return pull(jax.grad(lambda r: cost(self.loss, self.f_scale, r))(r))
+
     def optimality(self, x: jax.Array, g: Any) -> jax.Array:
         """Of a gradient: ‖g‖∞, along the bounds where there are any; of residuals: ‖r‖∞, to see whether it is finite."""
         if isinstance(g, Seen):
@@ -121,8 +126,7 @@ class LevenbergMarquardt(Method):
             gnorm = problem.optimality(state.trial, gradient)
             # A step too small to be seen in the cost must be seen in the gradient.
             good = jnp.isfinite(gnorm) & (seen | first | (gnorm < state.gnorm))
-            # A robust loss changes the rows' weights, and old norms with them.
-            scale = jnp.maximum(columns, state.scale) if self.loss == "linear" else columns
+            scale = jnp.maximum(columns, state.scale)
             new = (state.trial, f, gradient, gnorm, r, jacobian, scale)
             old = (state.x, state.f, state.g, state.gnorm, state.r, state.jacobian, state.scale)
             return good, *jax.tree_util.tree_map(lambda a, b: jnp.where(good, a, b), new, old)
@@ -165,8 +169,11 @@ class LevenbergMarquardt(Method):
         if not self.dense:
             _, pull = problem.pulling(x)
             return r, pull(weights * r), None, jnp.ones_like(x)
-        jacobian = weights[:, None] * problem.jacobian(x)
-        return r, r @ jacobian, jacobian, jnp.sqrt(jnp.sum(jacobian * jacobian, axis=0))
+        jacobian = problem.jacobian(x)
+        # Norms before the loss: where most residuals count as outliers, little of the weighted columns is left.
+        columns = jnp.sqrt(jnp.sum(jacobian * jacobian, axis=0))
+        jacobian = weights[:, None] * jacobian
+        return r, r @ jacobian, jacobian, columns
 
     def _step(self, problem, x, r, g, jacobian, weight, radius, first, size0) -> tuple[Any, Step]:
         """(the radius, which is only chosen here at the start; the step)."""

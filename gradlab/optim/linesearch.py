@@ -23,7 +23,7 @@ class Search(NamedTuple):
 
     **Attributes:** `alpha`: the step being tried; `lo` (3,): the best step so far that decreases enough; `hi` (3,):
     α is inf while nothing is known to be too far, φ is inf where it was not finite; `width`: |hi − lo| two trials ago;
-    `trials`: evaluations so far.
+    `trials`: evaluations so far; `cap`: the longest step allowed, which is accepted if f decreases enough; or None.
     """
 
     alpha: Any
@@ -31,13 +31,14 @@ class Search(NamedTuple):
     hi: Any
     width: Any
     trials: Any
+    cap: Any = None
 
 
-def begin(alpha: Any, f: Any, slope: Any) -> Search:
-    """A search from φ(0) = f, φ'(0) = slope < 0, that will try `alpha` first."""
+def begin(alpha: Any, f: Any, slope: Any, cap: Any = None) -> Search:
+    """A search from φ(0) = f, φ'(0) = slope < 0, that will try `alpha` first, and nothing beyond `cap`."""
     inf = jnp.full_like(f, jnp.inf)
     lo = jnp.stack([jnp.zeros_like(f), f, slope])
-    return Search(alpha, lo, jnp.stack([inf, inf, jnp.zeros_like(f)]), inf, jnp.zeros((), jnp.int32))
+    return Search(alpha, lo, jnp.stack([inf, inf, jnp.zeros_like(f)]), inf, jnp.zeros((), jnp.int32), cap)
 
 
 def advance(s: Search, rule: Wolfe, f0: Any, slope0: Any, noise: Any, f: Any, slope: Any) -> tuple[Search, Any]:
@@ -53,6 +54,8 @@ def advance(s: Search, rule: Wolfe, f0: Any, slope0: Any, noise: Any, f: Any, sl
     rounding = finite & (f <= f0 + noise) & (slope <= (2 * rule.c1 - 1) * slope0) & (slope >= rule.c2 * slope0)
     accept = (enough & flat) | rounding
 
+    if s.cap is not None:
+        accept = accept | (enough & (a >= s.cap))
     far = ~enough | (f >= s.lo[1])  # the minimum is nearer
     ahead = jnp.where(jnp.isinf(s.hi[0]), 1, s.hi[0] - s.lo[0])
     turned = ~far & (slope * ahead >= 0)  # it lies between lo and here
@@ -71,7 +74,8 @@ def advance(s: Search, rule: Wolfe, f0: Any, slope0: Any, noise: Any, f: Any, sl
     inside = jnp.where((jnp.abs(gap) > 0.66 * s.width) & odd & measured, 0.5, inside)
     outside = jnp.where(known & (share < 0), jnp.clip(share, -9.0, -1.0), -9.0)
     alpha = lo[0] + gap * jnp.where(bracketed, inside, outside)
-    return Search(alpha, lo, hi, jnp.where(odd, jnp.abs(gap), s.width), s.trials + 1), accept
+    alpha = alpha if s.cap is None else jnp.minimum(alpha, s.cap)
+    return Search(alpha, lo, hi, jnp.where(odd, jnp.abs(gap), s.width), s.trials + 1, s.cap), accept
 
 
 def cubic_minimum(gap: Any, lo: Any, back: Any) -> Any:

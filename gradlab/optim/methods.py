@@ -8,12 +8,14 @@ from typing import Any
 
 from ..ir.errors import ArgumentError
 from .lbfgs import LBFGS
+from .lbfgsb import LBFGSB
 from .method import Method
 from .newton_cg import NewtonCG
 from .trust_region import TrustRegion
 
 METHODS: dict[str, Callable[..., Method]] = {
     "lbfgs": LBFGS,
+    "lbfgsb": LBFGSB,
     "newton-cg": NewtonCG,
     "trust-region": TrustRegion,
 }

@@ -145,6 +145,10 @@ class Report:
             )
             for line in lines
         ]
+        failed = [run for run in self.runs if run.status == "ERROR"]
+        if failed:
+            one = failed[0]
+            text.append(f"{len(failed)} runs raised; the first, {one.method} on {one.problem}: {one.message}")
         return "\n".join([*text, f"* until solved, over the {summary[0]['on']} runs that every method solves"])
 
     # -- pictures

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ..api.arguments import name_of
 from ..ir.errors import ArgumentError, ShapeError
 from .broyden import Equations, RootFinder
+from .implicit import implicitly, traced_by_jax
 from .minimize import limits_of
 from .residuals import read_residuals
 from .result import Result, Status
@@ -82,4 +83,13 @@ def root(
     limits = limits_of(tol, 0.0, 0.0, max_iters, max_evals, found.flat.dtype.name)
     if callback is not None:
         return solver.stepwise(limits, (None, None), inputs, callback)
-    return solver.jitted(limits, (None, None), inputs)
+    if not traced_by_jax((inputs, limits), "root"):
+        return solver.jitted(limits, (None, None), inputs)
+
+    def residual(x: Any, rest: Any) -> Any:
+        return found.at(rest).residuals(x)
+
+    return implicitly(
+        lambda inputs: solver.whole(limits, (None, None), inputs),
+        found.flat, residual, lambda x, rest: jnp.sum(residual(x, rest) ** 2) / 2, inputs,
+    )  # fmt: skip

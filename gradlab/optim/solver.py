@@ -15,7 +15,7 @@ from ..ir.errors import ArgumentError
 from ..lower.compile import LRU
 from ..trace.avals import is_jax_tracer, x64
 from .flat import Flat, tree_flatten
-from .footprint import Footprint
+from .footprint import Footprint, array_type
 from .iterate import Limits, Ran, solve, start, trip
 from .method import Method
 from .objective import Objective, Read
@@ -151,14 +151,11 @@ def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool
 def _kind(leaf: Any) -> Any:
     """The type of a leaf that is an array or a number with a value; None for anything else."""
     kind = type(leaf)
-    if kind is _ARRAY:
+    if kind is array_type():
         return leaf.shape, leaf.dtype, leaf.weak_type
     if kind is np.ndarray:
         return leaf.shape, leaf.dtype
     return kind if kind is float or kind is complex else None
-
-
-_ARRAY = type(jnp.zeros(()))
 
 
 def box_of(flat: Flat, bounds: Any) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ from .dce import dce
 from .fold import fold
 from .idioms import hold_extrema
 from .lengths import lengths
+from .pads import join_pads
 from .simplify import simplify
 from .sink import sink
 

@@ -20,6 +20,7 @@ from ..lower.compile import evaluate
 from ..ops.convert import stop_gradient_p
 from ..ops.families import add_p
 from ..trace.builder import AMBIENT, CAPTURE, FILL, LITERAL, NO_PARAMS, Builder
+from ..trace.stage import inline
 from ..trace.tracer import Held, Tracer
 
 _serial = itertools.count(2)
@@ -116,6 +117,25 @@ class Recorder(Builder):
         if type(x) is Tracer and x.builder is not self and isinstance(x.builder, Recorder) and not x.builder.recording:
             x = x.value("another tape")  # a constant here
         return super().operand(x, like)
+
+    def handed(self, tracer: Tracer, to: Builder) -> Tracer:
+        if to.level >= self.level:
+            return super().handed(tracer, to)
+        # A function under transformation returns what it computed beneath a tape: that is computed again outside.
+        needed, leaves, waiting = set(), set(), [tracer.id]
+        while waiting:
+            row = self.rows[self.origin[waiting[-1]]]
+            if len(row) == 2:
+                leaves.add(waiting.pop())
+            elif waiting[-1] in needed:
+                waiting.pop()
+            else:
+                needed.add(waiting.pop())
+                waiting += row[1]
+        known, found = sorted(leaves), sorted(needed)
+        outside = dict(self.captured) | {id: Lit(x, self.aval(id).reshaped(())) for id, x in self.scalars}
+        made = inline(self._slice(known, found), to, [outside[id] for id in known])
+        return made[found.index(tracer.id)] if found else to.operand(outside[tracer.id], None)
 
     # -- recording
 

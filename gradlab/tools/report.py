@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import wraps
 from html import escape
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from ..api import grad
@@ -102,7 +103,7 @@ def _side_by_side(fun: Callable, text: str) -> str:
         own = inspect.getsource(inspect.unwrap(fun))
     except (OSError, TypeError):
         own = "(the source of this function is not in a file)"
-    return f'<div class="side"><pre>{escape(inspect.cleandoc(own))}</pre><pre>{escape(text)}</pre></div>'
+    return f'<div class="side"><pre>{escape(dedent(own).strip())}</pre><pre>{escape(text)}</pre></div>'
 
 
 def _drawing(slope: Callable, args: tuple, kwargs: dict) -> str:

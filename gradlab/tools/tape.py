@@ -15,7 +15,15 @@ from ..api.arguments import tree_flatten, tree_unflatten
 from ..api.calling import EXECUTABLES, Entry, run
 from ..api.programs import Program, jacobian_program
 from ..control.reroll import ROLLING
-from ..ir.errors import ArgumentError, DTypeError, ShapeError, StructureError, TapeError
+from ..ir.errors import (
+    ArgumentError,
+    DTypeError,
+    GradlabError,
+    HandedTracerError,
+    ShapeError,
+    StructureError,
+    TapeError,
+)
 from ..ir.graph import Graph, Var, chained, is_inexact
 from ..ops.operands import fill, zeros_like
 from ..ops.reduce import reduce_sum
@@ -31,6 +39,7 @@ from .variable import Variable
 
 _tokens = itertools.count(1)
 NONE, ZEROS = "none", "zeros"
+TRACER = f"{Tracer.__module__}.{Tracer.__name__}"
 
 
 class GradientTape:
@@ -73,9 +82,15 @@ class GradientTape:
         self._start()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._recording:
             self._stop()
+        if isinstance(error, TypeError | ValueError) and not isinstance(error, GradlabError) and TRACER in str(error):
+            raise HandedTracerError(
+                "a function of jax.numpy, or of another library, was handed a tensor of a GradientTape, which it cannot "
+                "read. Write it with gradlab.numpy in place of jax.numpy, or call it through gradlab.from_jax(f)(x); "
+                f"for its value alone, x.numpy(). It said: {error}"
+            ) from error
 
     @property
     def _recording(self) -> bool:

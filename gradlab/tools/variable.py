@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -156,17 +157,23 @@ def _all_read(tree: Any) -> Any:
     return tree_unflatten(structure, [_plain_or_read(leaf) for leaf in leaves])
 
 
-def _operator(name: str) -> Callable[..., Any]:
-    def operator(self: Variable, *others: Any) -> Any:
-        x = self.read()
-        found = getattr(type(x), name, None)
-        return NotImplemented if found is None else found(x, *map(_plain_or_read, others))
-
-    operator.__name__ = operator.__qualname__ = name
-    return operator
+def _unary(fn: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda self: fn(self.read())
 
 
-_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "matmul", "pow", "and", "or", "xor")
-_OPERATORS = (*_BINARY, *(f"r{name}" for name in _BINARY), "neg", "pos", "abs", "invert", "lt", "le", "gt", "ge")
-for _name in _OPERATORS:
-    setattr(Variable, f"__{_name}__", _operator(f"__{_name}__"))
+def _binary(fn: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    return lambda self, other: fn(self.read(), _plain_or_read(other))
+
+
+def _reflected(fn: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    return lambda self, other: fn(_plain_or_read(other), self.read())
+
+
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "matmul", "pow", "and_", "or_", "xor")
+for _name in _ARITHMETIC:
+    setattr(Variable, f"__{_name.rstrip('_')}__", _binary(getattr(operator, _name)))
+    setattr(Variable, f"__r{_name.rstrip('_')}__", _reflected(getattr(operator, _name)))
+for _name in ("lt", "le", "gt", "ge"):
+    setattr(Variable, f"__{_name}__", _binary(getattr(operator, _name)))
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(Variable, f"__{_name}__", _unary(getattr(operator, _name)))

@@ -97,6 +97,10 @@ class Builder:
         """How a tracer is printed."""
         return f"Tracer<{tracer.aval}>"
 
+    def handed(self, tracer: Tracer, to: Builder) -> Tracer:
+        """A tracer of this trace as a value of one that is not inside it: it has escaped. (A tape's has not.)"""
+        raise escaped(tracer)
+
     def _source(self, kind: str, aval: Aval) -> Tracer:
         tracer = Tracer(aval, self, len(self.origin), kind)
         self.origin.append(len(self.rows))
@@ -152,7 +156,7 @@ class Builder:
             if x.builder is self:
                 return x
             if x.builder.closed or x.builder.level >= self.level:
-                raise escaped(x)
+                return x.builder.handed(x, self)
             return self.capture(x)
         if kind is Lit:
             return self.literal(x.value, x.aval)

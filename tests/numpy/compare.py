@@ -20,7 +20,7 @@ from gradlab.ir.graph import Graph, is_inexact
 from gradlab.lower.compile import Executable
 from gradlab.trace.avals import aval_of
 from gradlab.trace.builder import Builder
-from tests.support import vjp_graph
+from tests.support import QUICK, vjp_graph
 
 RTOL = {"float16": 2e-3, "bfloat16": 1e-2, "float32": 2e-5, "complex64": 2e-5}
 
@@ -69,11 +69,16 @@ def _listed(x: Any) -> list[Any]:
     return list(x) if isinstance(x, tuple | list) else [x]
 
 
+def quickly(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` compiled in less time, to run in more."""
+    return jax.jit(fn, compiler_options=QUICK)
+
+
 def compare(calls: Sequence[Call], atol: float = 1e-13) -> None:
     """Values, dtypes, weak types and gradients of every call."""
     graph, captured, counts = stage(calls)
     args = [a for call in calls for a in call.args]
-    values = Executable(graph).jitted(*args, *captured)
+    values = quickly(Executable(graph).fn)(*args, *captured)
 
     def run(*xs):
         rest, out = list(xs), []
@@ -84,7 +89,7 @@ def compare(calls: Sequence[Call], atol: float = 1e-13) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = jax.jit(run)(*args)
+        expected = quickly(run)(*args)
         shapes = jax.eval_shape(run, *args)
     k = 0
     for call, want, like, n in zip(calls, expected, shapes, counts, strict=True):
@@ -111,7 +116,7 @@ def _compare_gradients(calls, graph, captured, expected, run, args, atol) -> Non
         np.asarray(np.cos(np.arange(y.size)).reshape(y.shape), y.dtype) if is_inexact(y.dtype) else None for y in flat
     ]
     given = [s for s, on in zip(seeds, has_ct, strict=True) if on]
-    found = iter(Executable(back).jitted(*args, *captured, *given))
+    found = iter(quickly(Executable(back).fn)(*args, *captured, *given))
     got = iter(next(found) if on else None for on in alive)
     index = [i for i, m in enumerate(moves) if m]
 
@@ -124,7 +129,7 @@ def _compare_gradients(calls, graph, captured, expected, run, args, atol) -> Non
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wanted = jax.jit(jax.grad(loss, tuple(range(len(index)))))(*(args[i] for i in index))
+        wanted = quickly(jax.grad(loss, tuple(range(len(index)))))(*(args[i] for i in index))
     for i, w in zip(index, wanted, strict=True):
         g = next(got)
         if owner[i].grad:

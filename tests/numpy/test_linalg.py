@@ -273,6 +273,7 @@ def test_one_factorization_serves_all():
 
 def test_one_matrix_is_not_repeated_for_a_batch():
     text = gl.source(gl.vmap(lambda b: L.solve(A, b)))(np.ones((5, 4)))
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     assert "vmap" not in text and "(5, 4, 4)" not in text
     np.testing.assert_allclose(
         gl.vmap(gl.grad(lambda b: gnp.sum(L.solve(A, b) ** 2)))(B.T),

@@ -28,6 +28,7 @@ import gradlab.numpy as gnp
 from gradlab.optim import checkpoints, experiment, train
 
 ENDED = "ended.txt"
+LONGEST = 120  # [s]
 _ = checkpoints.ocp  # loaded here, once, and not in every life
 
 
@@ -109,16 +110,20 @@ def life(job: Callable[[Path], None], directory: Path, seconds: float | None) ->
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    ends = None if seconds is None else time.perf_counter() + seconds
+    began = time.perf_counter()
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             if status:
                 raise SystemExit(f"a life ended by itself with status {status}: see above")
             return False
-        if ends is not None and time.perf_counter() >= ends:
+        if time.perf_counter() - began >= (LONGEST if seconds is None else seconds):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+            if seconds is None:
+                raise SystemExit(
+                    f"a life did not end within {LONGEST} s: importing gradlab must start no threads of XLA"
+                )
             return True
         time.sleep(0.002)
 

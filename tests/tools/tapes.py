@@ -345,6 +345,18 @@ def under_jit():
     return step(jnp.array(2.0)), 12.0
 
 
+def returned_from_a_transformed_function():
+    (x,) = variables(3.0)
+
+    def f(a):
+        with gl.GradientTape() as tape:
+            a = tape.watch(a)
+            y = a**3 * x
+        return y + tape.gradient(y, a)
+
+    return [gl.grad(f)(2.0), gl.jit(f)(2.0)], [3 * 4 * 3.0 + 6 * 2 * 3, 24 + 36.0]
+
+
 def complex_source():
     (z,) = variables(1 + 2j)
     with gl.GradientTape() as tape:
@@ -363,6 +375,6 @@ TABLE = {
         the_outer_tape_hears_what_the_inner_does_not, reset, assigned_while_recording, two_variables_of_one_array,
         python_control_flow, gradient_inside_the_context, jacobian, jacobian_of_several_sources, jacobian_zeros,
         hessian_by_jacobian, batch_jacobian, batch_jacobian_unconnected, jax_code_inside, plain_numpy_inside,
-        transformations_inside, computed_on_afterwards, under_jit, complex_source,
+        transformations_inside, computed_on_afterwards, under_jit, returned_from_a_transformed_function, complex_source,
     )
 }  # fmt: skip

@@ -101,7 +101,12 @@ XLA = {
     "gradient of a product": Case(gl.grad(lambda a, b: ((a @ b) ** 2).sum(), (0, 1)), (A, B)),
     "two layers": Case(layers, (np.ones((64, 32)), np.ones((32, 10)), np.ones((100, 64)))),
     "gradient of two layers": Case(gl.grad(layers, (0, 1)), (np.ones((64, 32)), np.ones((32, 10)), np.ones((100, 64)))),
-    "softmax": Case(lambda x: gnp.log(gnp.exp(x - x.max(1, keepdims=True)).sum(1)).sum(), (np.ones((100, 50)),)),
+    "softmax": Case(
+        lambda x: gnp.log(gnp.exp(x - x.max(1, keepdims=True)).sum(1)).sum(),
+        (np.ones((100, 50)),),
+        "some versions of XLA fuse the difference into two readers and compute it twice, others do not",
+        lambda cost: None,
+    ),
     "einsum": Case(lambda a, b: gnp.einsum("bij,bjk->bik", a, b), (np.ones((4, 10, 20)), np.ones((4, 20, 30)))),
     "convolution": Case(conv, (IMAGE, KERNEL)),
     "sort": Case(gnp.sort, (V,)),

@@ -13,7 +13,7 @@ import pytest
 
 import gradlab as gl
 import gradlab.numpy as gnp
-from gradlab.ir.errors import ArgumentError, DTypeError, ShapeError, StructureError, TapeError
+from gradlab.ir.errors import ArgumentError, DTypeError, HandedTracerError, ShapeError, StructureError, TapeError
 from tests.tools.tapes import TABLE, M, X, polynomial, variables
 
 
@@ -59,6 +59,13 @@ def test_a_variable():
     assert len({v, v}) == 1
 
 
+def test_a_variable_in_other_transformations():
+    v = gl.Variable(3.0)
+    assert gl.grad(lambda x: x * x)(v) == 6
+    assert gl.grad(lambda x: x * v + v * x)(2.0) == 6
+    np.testing.assert_array_equal(gl.vmap(lambda x: v - x)(X), 3 - X)
+
+
 def test_a_training_loop_compiles_once():
     w = gl.Variable(np.zeros(3))
     data, target = np.eye(3), np.array([1.0, 2.0, 3.0])
@@ -88,6 +95,12 @@ def test_nothing_keeps_the_record_alive():
         assert record() is None
     finally:
         gc.enable()
+
+
+def test_jax_numpy_inside_says_what_to_write():
+    (x,) = variables(3.0)
+    with pytest.raises(HandedTracerError, match="from_jax"), gl.GradientTape():
+        jnp.sin(x * 2)
 
 
 def test_a_raising_block_closes_the_tape():

@@ -115,9 +115,11 @@ def _gather(xs, outs, *, dimension_numbers, slice_sizes, mode, fill_value=None, 
     indices = _signed(indices)
     arrays, axes, wide, name = _positions(indices, windows, x.aval, name)
     batch = indices.ndim - 1
-    if not axes:  # every window is all of the array
-        out, layout = broadcast(x, (*indices.shape[:-1], *x.shape), range(batch, batch + x.ndim)), list(range(x.ndim))
-        order = (*range(batch, batch + x.ndim),)
+    if not axes:  # every window is all of the array, its axes that are indexed away being of length one
+        layout = [a for a in range(x.ndim) if a not in windows.gone]
+        x = reshape(x, tuple([x.shape[a] for a in layout]))
+        order = tuple(range(batch, batch + x.ndim))
+        out = broadcast(x, (*indices.shape[:-1], *x.shape), order)
         return _placed(out, tuple(range(batch)), dict(zip(layout, order, strict=True)), windows, d.offset_dims, outs[0])
     order, at = _neighbours(axes, x.ndim)
     out = _filled_gather(permute(x, order), arrays, at, name, fill_value)

@@ -1,4 +1,4 @@
-"""The tools from a shell: `python -m gradlab show|source|cost|check|diagnose|draw|report module:function --args '...'`."""
+"""The tools from a shell: `python -m gradlab COMMAND module:function --args '...'`."""
 
 from __future__ import annotations
 

@@ -8,14 +8,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..ir.graph import Graph
 from ..lower.compile import Executable
+from ..optim.extras import Missing
 from ..passes.pipeline import tidy
 from ..transforms.jvp import jvp_graph
+
+try:
+    import matplotlib
+    from matplotlib.figure import Figure
+except ImportError:
+    matplotlib: Any = Missing("matplotlib", "plot", "the picture of the slopes")
+    Figure: Any = matplotlib
 
 POINTS = 61
 REACH = 0.5  # how far to go either way, as a part of the arguments' size

@@ -87,7 +87,7 @@ class GradientTape:
             self._stop()
         if isinstance(error, TypeError | ValueError) and not isinstance(error, GradlabError) and TRACER in str(error):
             raise HandedTracerError(
-                "a function of jax.numpy, or of another library, was handed a tensor of a GradientTape, which it cannot "
+                "a function of jax.numpy, or of another library, was handed a tape's tensor, which it cannot "
                 "read. Write it with gradlab.numpy in place of jax.numpy, or call it through gradlab.from_jax(f)(x); "
                 f"for its value alone, x.numpy(). It said: {error}"
             ) from error

@@ -126,7 +126,7 @@ class Specialization:
             if type(v) is Var and v.dtype == bool and not v.shape
         }
         graph = guarded(graph, booleans)
-        executable = Executable(graph, name_of(of.fun), keep_rules=True)
+        executable = Executable(graph, name_of(of.fun))
         kinds = [guard.kind for guard in self.asked]
 
         @wraps(of.fun)

@@ -8,6 +8,7 @@ from typing import Any
 from ..ir.graph import Atom, Aval, Eqn, Graph, Var
 from ..ir.primitive import Primitive, Refused
 from ..ir.work import Work
+from ..ops.barrier import barrier_p
 from ..ops.families import batch_size, linear
 from ..passes.pipeline import tidy
 from ..trace.builder import bind, bind1
@@ -20,19 +21,6 @@ from .bodies import selected, spread
 from .residuals import cheapest
 
 Policy = str | tuple[str, ...]  # "nothing", "everything", "auto", or the names of what is kept
-
-_LATE = Refused("optimization_barrier is written only when a program is lowered; nothing is differentiated after that")
-
-barrier_p = Primitive(
-    name="optimization_barrier",
-    infer=lambda *xs: xs,
-    emit=lambda *xs: f"lax.optimization_barrier(({', '.join(xs)},))",
-    jvp=_LATE,
-    transpose=_LATE,
-    batch=_LATE,
-    cost=lambda outs, *xs: Work(),
-)
-
 
 def checkpoint_name(x: Any, name: str) -> Any:
     """`x`, known to a policy of `checkpoint` by that name."""

@@ -1,19 +1,23 @@
-"""A guessed program ends even where the guess is wrong: its while loops stop once a guard before them has failed."""
+"""A guessed program ends even where the guess is wrong: what may loop for ever is skipped once a guard has failed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..ir.graph import Graph, Var
+from ..ir.graph import Eqn, Graph, Var, is_key
 from ..ops.elementwise import bitwise_and, bitwise_not
-from ..passes.pipeline import tidy
-from ..trace.stage import inline, input_names, trace_graph
+from ..ops.operands import zeros_like
+from ..trace.stage import input_names, trace_graph
+from .cond import cond_call
 from .while_loop import While, while_p
 
 
 def guarded(graph: Graph, expected: Mapping[Var, bool]) -> Graph:
-    """(x*) -> (y*) keeps its type, and its results where all the booleans `expected` come out as they should."""
-    if not expected or not any(eqn.prim is while_p for eqn in graph.eqns):
+    """(x*) -> (y*) keeps its type, and its results where all the booleans `expected` come out as they should.
+
+    Where one does not, each later equation that carries an unbounded loop gives zeros instead.
+    """
+    if not expected or not any(map(_may_not_end, graph.eqns)):
         return graph
 
     def run(builder, *xs):
@@ -31,12 +35,11 @@ def guarded(graph: Graph, expected: Mapping[Var, bool]) -> Graph:
         for eqn in graph.eqns:
             builder.where = eqn.where
             operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
-            params = eqn.params
-            how: While | None = params["how"] if eqn.prim is while_p else None
-            if how is not None and how.counter < 0 and holds is not None:
-                params = params | {"cond": _while_it_holds(params["cond"]), "how": how._replace(n_cond=how.n_cond + 1)}
-                operands = (holds, *operands)
-            value.update(zip(eqn.outputs, builder.record(eqn.prim, operands, params), strict=True))
+            if holds is not None and _may_not_end(eqn) and not any(is_key(v.dtype) for v in eqn.outputs):
+                outs = cond_call(holds, _either(eqn), operands)
+            else:
+                outs = builder.record(eqn.prim, operands, eqn.params)
+            value.update(zip(eqn.outputs, outs, strict=True))
             for v in eqn.outputs:
                 met(v)
         return [value[a] if type(a) is Var else a for a in graph.outputs]
@@ -44,10 +47,16 @@ def guarded(graph: Graph, expected: Mapping[Var, bool]) -> Graph:
     return trace_graph(run, graph.in_avals, input_names(graph))
 
 
-def _while_it_holds(cond: Graph) -> Graph:
-    """(x*) -> bool becomes (holds, x*) -> bool."""
+def _may_not_end(eqn: Eqn) -> bool:
+    """Whether it is a loop that ends when its values say so, or carries one."""
+    how: While | None = eqn.params["how"] if eqn.prim is while_p else None
+    if how is not None and how.counter < 0:
+        return True
+    return any(_may_not_end(inner) for _, graph in eqn.graphs for inner in graph.eqns)
 
-    def run(builder, holds, *xs):
-        return [bitwise_and(holds, *inline(cond, builder, xs))]
 
-    return tidy(trace_graph(run, [cond.out_avals[0], *cond.in_avals]))
+def _either(eqn: Eqn) -> tuple[Graph, Graph]:
+    """Zeros, or the equation's results, of its operands."""
+    inputs = [Var(a.aval) for a in eqn.inputs]
+    alone = Eqn(eqn.prim, tuple(inputs), eqn.outputs, eqn.params, eqn.where)
+    return Graph(inputs, (), [zeros_like(v) for v in eqn.outputs]), Graph(inputs, [alone], eqn.outputs)

@@ -15,9 +15,8 @@ from ..ir.graph import Atom, Aval, Eqn, Graph, Var
 from ..ir.primitive import Body, Primitive
 from ..ir.work import Work
 from ..lower.emit import packed
-from ..ops.families import add_p, batch_size, reshape_p, with_axis
+from ..ops.families import add_p, batch_size, with_axis
 from ..ops.operands import zeros_like
-from ..ops.shape import concatenate_p, reshape, slice_in_dim
 from ..passes.pipeline import tidy
 from ..trace.builder import bind
 from ..transforms.batch import batch_graph
@@ -197,12 +196,18 @@ def _transpose(cts, active, *xs, body, loop):
     fixed, rows, ct_ends, ct_ys = ins
     d_consts, d_carry, d_rows = loop.parts(spread(spread(back.outputs, alive), linear))
     # The cotangent of what every iteration reads is the sum over the iterations.
-    packs = _packs([d.aval for d in present(d_consts)])
-    sums = [Var(aval) for aval, _ in packs]
-    adds, totals = _added(sums, packs, present(d_consts))
+    sums = [Var(d.aval) for d in present(d_consts)]
+    adds = [
+        Eqn(add_p, (so_far, d), (Var(add_p.infer(so_far.aval, d.aval)[0]),), {})
+        for so_far, d in zip(sums, present(d_consts), strict=True)
+    ]
     ends = [zeros_like(v) if d is None else d for d, v in zip(selected(d_carry, on_ends), ct_ends, strict=True)]
     graph = tidy(
-        Graph([*fixed, *sums, *ct_ends, *rows, *ct_ys], [*back.eqns, *adds], [*totals, *ends, *present(d_rows)])
+        Graph(
+            [*fixed, *sums, *ct_ends, *rows, *ct_ys],
+            [*back.eqns, *adds],
+            [*(e.outputs[0] for e in adds), *ends, *present(d_rows)],
+        )
     )
     ct_carry, ct_stacked = loop.ends(cts)
     x_consts, _, x_rows = loop.parts(xs)
@@ -218,57 +223,10 @@ def _transpose(cts, active, *xs, body, loop):
     )
     a, b = len(sums), len(sums) + len(ends)
     return (
-        *spread(_unpacked(outs[:a], packs), [d is not None for d in d_consts]),
+        *spread(outs[:a], [d is not None for d in d_consts]),
         *(ct if on else None for ct, on in zip(spread(outs[a:b], on_ends), loop.parts(active)[1], strict=True)),
         *spread(outs[b:], [d is not None for d in d_rows]),
     )
-
-
-Pack = tuple[Aval, list[int]]  # the type of some sums together, and which they are
-
-MANY, TINY = 3, 1 << 11  # from so many on, of so few bytes each, sums of one type are one sum: a write instead of many
-
-
-def _packs(avals: Sequence[Aval]) -> list[Pack]:
-    """How sums go round the loop: small ones of one type together, stacked."""
-    alike: dict[Aval, list[int]] = {}
-    for k, aval in enumerate(avals):
-        alike.setdefault(aval, []).append(k)
-    packs: list[Pack] = []
-    for aval, members in alike.items():
-        if len(members) >= MANY and aval.size * aval.dtype.itemsize <= TINY:
-            packs.append((aval.reshaped((len(members), *aval.shape)), members))
-        else:
-            packs += [(aval, [k]) for k in members]
-    return packs
-
-
-def _added(sums: Sequence[Var], packs: Sequence[Pack], values: Sequence[Atom]) -> tuple[list[Eqn], list[Var]]:
-    """The equations that add a turn's values to the sums, and the new sums."""
-    eqns, totals = [], []
-    for so_far, (aval, members) in zip(sums, packs, strict=True):
-        value = values[members[0]]
-        if len(members) > 1:
-            rows = [Var(values[k].aval.reshaped((1, *values[k].shape))) for k in members]
-            for k, row in zip(members, rows, strict=True):
-                eqns.append(Eqn(reshape_p, (values[k],), (row,), {"shape": row.shape}))
-            value = Var(aval)
-            eqns.append(Eqn(concatenate_p, tuple(rows), (value,), {"axis": 0}))
-        total = Var(add_p.infer(so_far.aval, value.aval)[0])
-        eqns.append(Eqn(add_p, (so_far, value), (total,), {}))
-        totals.append(total)
-    return eqns, totals
-
-
-def _unpacked(outs: Sequence[Any], packs: Sequence[Pack]) -> list[Any]:
-    found: dict[int, Any] = {}
-    for out, (_, members) in zip(outs, packs, strict=True):
-        for at, k in enumerate(members):
-            if len(members) == 1:
-                found[k] = out
-            else:
-                found[k] = reshape(slice_in_dim(out, at, at + 1, axis=0), out.shape[1:])
-    return [found[k] for k in sorted(found)]
 
 
 def _batch(xs, dims, *, body, loop):

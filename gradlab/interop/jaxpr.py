@@ -18,11 +18,12 @@ from jax.extend.core import Literal, primitives
 from ..control.opaque import opaque
 from ..ir.errors import DTypeError, InvalidGraphError, MissingRuleError
 from ..ir.graph import Aval, Graph, Lit, is_inexact
+from ..ir.where import INTERNAL, Where
 from ..ops.convert import convert
 from ..ops.weaken import weaken
 from ..trace.avals import aval_of, is_key_dtype
-from ..trace.builder import AMBIENT
-from ..trace.stage import trace_graph
+from ..trace.builder import AMBIENT, innermost
+from ..trace.stage import current, trace_graph
 from ..trace.tracer import Tracer
 from .identity import params_key
 
@@ -101,9 +102,28 @@ def read(jaxpr: Any, consts: Sequence[Any], xs: Sequence[Any]) -> list[Any]:
     def value(atom: Any) -> Any:
         return _literal(atom) if isinstance(atom, Literal) else env[atom]
 
-    for eqn in live(jaxpr):
-        env.update(zip(eqn.outvars, read_eqn(eqn, tuple(map(value, eqn.invars))), strict=True))
+    builder = current(xs) if AMBIENT.stack or innermost(xs) is not None else None
+    kept = None if builder is None else builder.where
+    try:
+        for eqn in live(jaxpr):
+            if builder is not None:
+                builder.where = line_of(eqn) or kept
+            env.update(zip(eqn.outvars, read_eqn(eqn, tuple(map(value, eqn.invars))), strict=True))
+    finally:
+        if builder is not None:
+            builder.where = kept
     return list(map(value, jaxpr.outvars))
+
+
+def line_of(eqn: Any) -> Where | None:
+    """The user's line that JAX traced an equation at; None where JAX kept none."""
+    trace = getattr(getattr(eqn, "source_info", None), "traceback", None)
+    if not hasattr(trace, "raw_frames"):
+        return None
+    for code, lasti in zip(*trace.raw_frames(), strict=True):
+        if not INTERNAL[code.co_filename]:
+            return Where(code, lasti)
+    return None
 
 
 def live(jaxpr: Any) -> list[Any]:

@@ -90,6 +90,10 @@ class TapeError(GradlabError, RuntimeError):
     """A tape was asked for what it has not recorded, or has given away already."""
 
 
+class SolveError(GradlabError, RuntimeError):
+    """A solver whose caller wants the answer alone found none; the message is its status."""
+
+
 class DerivativeError(GradlabError, AssertionError):
     """A derivative was checked and is not the function's; the message says where the two first part."""
 

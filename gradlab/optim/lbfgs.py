@@ -80,7 +80,7 @@ class LBFGS(Method):
         ended = ~wolfe & ~first & ((search.trials >= self.max_trials) | invisible)
         endless = jnp.isinf(search.hi[0])  # no step was too far
         rescued = ended & ~endless & (state.aside.f < state.f)
-        restart = ended & ~endless & ~rescued & jnp.any(state.pairs.sy > 0)
+        restart = ended & ~endless & ~rescued & jnp.any(state.pairs.sy != 0)
         failed = ended & ~rescued & ~restart
 
         # The iterate to come: the trial, or the best of a search that failed.
@@ -92,7 +92,7 @@ class LBFGS(Method):
 
         # Rows that do not count are multiplied by zero, so what is written must be finite.
         s, y = to_x - state.x, jnp.where(jnp.isfinite(to_f) & jnp.isfinite(to_g), to_g - state.g, 0)
-        pairs = write(state.pairs, s, y)
+        pairs = self.write(state.pairs, s, y)
 
         def turn(pairs: Any) -> tuple:
             x, value, g = jax.tree_util.tree_map(
@@ -139,6 +139,10 @@ class LBFGS(Method):
     def no_pairs(self, memory: int, problem: Problem) -> Any:
         """The matrix to begin with."""
         return empty(memory, problem.n, problem.dtype)
+
+    def write(self, pairs: Any, s: Any, y: Any) -> Any:
+        """The pair put where it may come to count."""
+        return write(pairs, s, y)
 
     def direction(
         self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any

@@ -31,7 +31,9 @@ class BoxPairs(NamedTuple):
 
 @dataclass(frozen=True)
 class LBFGSB(LBFGS):
-    """As `LBFGS`, within bounds."""
+    """As `LBFGS`, within bounds. Steps end at bounds more often than where the slope is small, so c2 asks for more."""
+
+    c2: float = 0.5
 
     bounded: ClassVar[bool] = True
 

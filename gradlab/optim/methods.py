@@ -7,6 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from ..ir.errors import ArgumentError
+from .bfgs import BFGS, GradientDescent
+from .by_optax import ByOptax, is_transformation
 from .lbfgs import LBFGS
 from .lbfgsb import LBFGSB
 from .method import Method
@@ -16,6 +18,8 @@ from .trust_region import TrustRegion
 METHODS: dict[str, Callable[..., Method]] = {
     "lbfgs": LBFGS,
     "lbfgsb": LBFGSB,
+    "bfgs": BFGS,
+    "gradient-descent": GradientDescent,
     "newton-cg": NewtonCG,
     "trust-region": TrustRegion,
 }
@@ -39,7 +43,7 @@ def method_named(method: Any, options: Mapping[str, Any] | None, bounded: bool) 
             known = ", ".join(f.name for f in fields(made)) if isinstance(made, type) else ""  # type: ignore[arg-type]
             raise ArgumentError(f"method {method!r} has the options {known or '(none)'}; it said: {error}") from None
     else:
-        found = method
+        found = ByOptax(method) if is_transformation(method) else method
         if not isinstance(found, Method):
             raise ArgumentError(f"method must be a name, a Method or an Optax transformation, got {method!r}.")
     if bounded and not found.bounded:

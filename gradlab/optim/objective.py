@@ -123,7 +123,7 @@ class Bound:
     """An objective with everything but x given: the `Problem` of a method."""
 
     def __init__(self, objective: Objective, rest: tuple, lower: Any, upper: Any):
-        self.objective, self.rest = objective, rest
+        self.objective, self.rest, self.flat = objective, rest, objective.flat
         self.n, self.dtype, self.eps = objective.flat.size, objective.flat.dtype, objective.eps
         self.lower, self.upper = lower, upper
 
@@ -156,16 +156,3 @@ class Bound:
         """The auxiliary outputs at x."""
         return self.objective.values.composable.traced([*self.objective.flat.leaves(x), *self.rest])[1:]
 
-
-def operand(leaf: Any) -> Any:
-    """A leaf as jax.jit takes it: a NumPy array or Python number as it is, typed by `aval_of`."""
-    return leaf
-
-
-def inputs_after(read: Read, n: int) -> list[Any]:
-    """What the closed graph is of, beyond the first n inputs."""
-    return read.reading.inputs()[n:]
-
-
-def avals(values: Sequence[Any]) -> tuple[Aval, ...]:
-    return tuple([aval_of(x) for x in values])

@@ -39,9 +39,7 @@ class RootSolver(Solver):
         result, state = super()._result(problem, ran, projected), ran.state
         small = (state.status == Status.CONVERGED_GRADIENT) | (state.status == Status.STATIONARY_START)
         code = jnp.where(small, Status.CONVERGED_RESIDUAL, state.status).astype(jnp.int32)
-        return replace(
-            result, code=code, grad=None, extra=Found(state.r, state.jacobian, state.n_jacobians)
-        )
+        return replace(result, code=code, grad=None, extra=Found(state.r, state.jacobian, state.n_jacobians))
 
 
 def root(

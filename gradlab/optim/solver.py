@@ -50,8 +50,14 @@ class Solver:
 
     @cached_property
     def jitted(self) -> Callable[..., Result]:
-        """`whole`, compiled."""
-        return jax.jit(self.whole, compiler_options=quick())
+        """`whole`, compiled; within another program (under jit, vmap or grad) with the options of that one."""
+        alone, within = jax.jit(self.whole, compiler_options=quick()), jax.jit(self.whole)
+
+        def call(*args: Any) -> Result:
+            traced = any(is_jax_tracer(leaf) for leaf in jax.tree_util.tree_leaves(args))
+            return (within if traced else alone)(*args)
+
+        return call
 
     def stepwise(
         self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any], callback: Callable[[Result], Any]

@@ -1,13 +1,14 @@
 """The sum of many small pieces of one array, each padded to all of it, is one concatenation of the pieces.
 
 That sum is the cotangent of an array that was read piece by piece: x[0], x[1], ... each give back one number, put among
-zeros as many as x has. Added up, n reads of n numbers cost n²; put side by side they cost n.
+zeros as many as x has. Added up, n reads of n numbers cost n²; put side by side they cost n. (A few blocks that lie side
+by side along one axis are the business of `blocks`, which knows when that pays.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var
@@ -15,15 +16,17 @@ from ..ops.families import add_p, reshape_p
 from ..ops.operands import zeros_like
 from ..ops.shape import concatenate_p, pad_p
 
-LEAST = 4  # pieces from which it is worth it
+LEAST = 8  # pieces from which it is worth it
+MANY = 64  # pieces from which it is whatever they look like; fewer must be cut along two axes
 
 
 class _Piece(NamedTuple):
-    """Elements `start` to `stop` of an array, its elements counted in row-major order."""
+    """Elements `start` to `stop` of an array, its elements counted in row-major order, cut along so many axes."""
 
     start: int
     stop: int
     value: Atom
+    axes: int
 
 
 def join_pads(graph: Graph) -> Graph:
@@ -47,8 +50,7 @@ def join_pads(graph: Graph) -> Graph:
     eqns: list[Eqn] = []
     changed = False
     for eqn in graph.eqns:
-        (out, *_) = eqn.outputs or (None,)
-        joined = _joined(eqn, made, inner) if eqn.prim is add_p and out not in inner else None
+        joined = _joined(eqn, made, inner) if eqn.prim is add_p and eqn.outputs[0] not in inner else None
         if joined is None:
             eqns.append(eqn)
         else:
@@ -79,7 +81,7 @@ def _joined(eqn: Eqn, made: Mapping[Var, Eqn], inner: set[Var]) -> list[Eqn] | N
             rest.append(a)
         else:
             pieces.append((piece, a))
-    if len(pieces) < LEAST:
+    if len(pieces) < (LEAST if any(piece.axes > 1 for piece, _ in pieces) else MANY):
         return None
     pieces.sort(key=lambda pair: pair[0][:2])
     eqns: list[Eqn] = []
@@ -104,8 +106,6 @@ def _joined(eqn: Eqn, made: Mapping[Var, Eqn], inner: set[Var]) -> list[Eqn] | N
             parts.append(_flat(piece, write))
             at, last = piece.stop, piece
     (out,) = eqn.outputs
-    if len(parts) < LEAST:
-        return None
     if at < out.aval.size:
         parts.append(_zeros(pieces[0][0].value, out.aval.size - at))
     total = write(concatenate_p, *parts, axis=0)
@@ -123,7 +123,7 @@ def _zeros(like: Atom, n: int) -> Lit:
     return Lit(zeros_like(like).value, like.aval.reshaped((n,)))
 
 
-def _flat(piece: _Piece, write) -> Atom:
+def _flat(piece: _Piece, write: Callable[..., Var]) -> Atom:
     a, n = piece.value, piece.stop - piece.start
     if a.shape == (n,):
         return a
@@ -146,4 +146,4 @@ def _piece(eqn: Eqn | None) -> _Piece | None:
     start = 0
     for n, a in zip(shape, low, strict=True):
         start = start * n + a
-    return _Piece(start, start + x.aval.size, x)
+    return _Piece(start, start + x.aval.size, x, len(partial))

@@ -16,7 +16,7 @@ from .simplify import simplify
 from .sink import sink
 
 Pass = Callable[[Graph], Graph]
-CANONICAL: tuple[Pass, ...] = (dce, hold_extrema, lengths, sink, fold, join_blocks, simplify, cse, dce)
+CANONICAL: tuple[Pass, ...] = (dce, hold_extrema, lengths, sink, fold, join_pads, join_blocks, simplify, cse, dce)
 
 
 def tidy(graph: Graph, passes: tuple[Pass, ...] = CANONICAL) -> Graph:

@@ -243,6 +243,22 @@ def test_inside_a_loop():
     np.testing.assert_allclose(curvature, (gl.grad(f)(0.7 + h) - gl.grad(f)(0.7 - h)) / (2 * h), rtol=1e-8)
 
 
+def test_roots_and_solvers_of_jax_are_read():
+    def root(a):
+        def solve(f, x):
+            step = lambda x: x - f(x) / jax.jvp(f, (x,), (1.0,))[1]  # noqa: E731
+            return jax.lax.while_loop(lambda x: jnp.abs(f(x)) > 1e-13, step, x)
+
+        return jax.lax.custom_root(lambda x: x * x * jnp.sin(a) - 1.0, 1.0, solve, lambda g, y: y / g(1.0))
+
+    def conjugate(a):
+        return jax.scipy.sparse.linalg.cg(lambda x: (A + A.T) @ x * a, jnp.asarray(B))[0].sum()
+
+    for f in (root, conjugate):
+        same(gl.jit(gl.grad(f))(0.7), jax.jit(jax.grad(f))(0.7))
+        same(gl.jit(gl.grad(gl.grad(f)))(0.7), jax.jit(jax.grad(jax.grad(f)))(0.7))
+
+
 WRONG = {
     "integers": (lambda a: gl.custom_root(lambda x: x - a, 1, lambda f, x: x, lambda g, y: y), r"astype\(float\)"),
     "residual": (lambda a: gl.custom_root(lambda x: (x, a), a, lambda f, x: x, lambda g, y: y), "same nesting"),

@@ -153,11 +153,22 @@ def test_where_no_program_agrees_with_itself_the_parts_give_the_result(monkeypat
     assert fast(-1.5) == (-1.5, 4)
 
 
-def test_a_wrong_guess_is_never_returned_and_always_ends():
+def endless(x):
+    """For x <= 1 this goes on for ever."""
+    return gl.while_loop(lambda s: s < 1e3, lambda s: s * x, x)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        endless,
+        lambda x: gl.scan(lambda c, r: (endless(c), None), x, None, length=1)[0],
+        lambda x: gl.custom_root(lambda r: r - endless(x), x, lambda f, r: r - f(r), lambda g, y: y),
+    ],
+)
+def test_a_wrong_guess_is_never_returned_and_always_ends(call):
     def fun(x):
-        if x > 1.0:
-            return gl.while_loop(lambda s: s < 1e3, lambda s: s * x, x)  # for x <= 1 without end
-        return x * 2
+        return call(x) if x > 1.0 else x * 2
 
     fast, slope = gl.jit(fun, branches="specialize"), gl.jit(gl.grad(fun), branches="specialize")
     assert [float(fast(x)) for x in (2.0, 0.5, 3.0, 0.9)] == [1024.0, 1.0, 2187.0, 1.8]

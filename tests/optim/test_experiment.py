@@ -192,8 +192,12 @@ def test_killed_at_random_moments(tmp_path):
     """`GRADLAB_KILLS=50` for the whole of it, about a second a kill."""
     kills = os.environ.get("GRADLAB_KILLS", "4")
     script = Path(__file__).parent / "killing.py"
+    env = os.environ | {"PYTHONPATH": str(script.parents[2])}
     done = subprocess.run(
-        [sys.executable, str(script), "experiment", kills, str(tmp_path / "jobs")], capture_output=True, text=True
+        [sys.executable, str(script), "experiment", kills, str(tmp_path / "jobs")],
+        capture_output=True,
+        text=True,
+        env=env,
     )
     assert done.returncode == 0, done.stderr
     assert f"{kills} kills" in done.stdout

@@ -1,0 +1,16 @@
+"""`optimization_barrier`: XLA computes these values, and neither merges nor fuses what is on its two sides."""
+
+from __future__ import annotations
+
+from ..ir.primitive import Primitive, Refused
+
+_LATE = Refused("optimization_barrier is written only when a program is lowered; nothing is differentiated after that")
+
+barrier_p = Primitive(
+    name="optimization_barrier",
+    infer=lambda *xs: xs,
+    emit=lambda *xs: f"lax.optimization_barrier(({', '.join(xs)},))",
+    jvp=_LATE,
+    transpose=_LATE,
+    batch=_LATE,
+)

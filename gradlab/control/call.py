@@ -167,7 +167,7 @@ checkpoint_p = Primitive(
     jvp=_jvp,
     transpose=_transpose,
     batch=_batch,
-    cost=lambda outs, *xs, graph, barrier: Work(inside=((graph, 1),)),
+    cost=lambda outs, *xs, graph, **params: Work(inside=((graph, 1),)),
     graphs=("graph",),
     split=_split,
     expand=_expand,

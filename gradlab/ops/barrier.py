@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..ir.primitive import Primitive, Refused
+from .costs import MOVES
 
 _LATE = Refused("optimization_barrier is written only when a program is lowered; nothing is differentiated after that")
 
@@ -13,4 +14,5 @@ barrier_p = Primitive(
     jvp=_LATE,
     transpose=_LATE,
     batch=_LATE,
+    cost=MOVES,
 )

@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..trace.tracer import Tracer
+
 _ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type(Ellipsis)})
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"gradlab", "jax", "jaxlib", "numpy", "scipy", "optax", "equinox"}
 _JITTED = type(jax.jit(abs))
@@ -89,7 +91,7 @@ class Footprint:
             methods += [vars(kind)["__call__"]] if "__call__" in vars(kind) else []
             parts = [*methods, *(getattr(x, f.name, None) for f in fields(x))]
             return kind.__bases__ == (object,) and all(self._walk(part, found, seen) for part in parts)
-        return _of_library(kind.__module__) and callable(x)
+        return _of_library(kind.__module__) and callable(x) and not isinstance(x, jax.Array | Tracer)
 
     def _walk_function(self, f: FunctionType, found: list[Hashable], seen: set[int]) -> bool:
         space = f.__globals__

@@ -1,92 +1,88 @@
-"""The derivative of a solution: of the equation it solves, by the implicit function theorem, not of the iterations.
-
-What is differentiated is what the function closes over and its `args`; the start has no influence and no derivative.
-"""
+"""The derivative of a minimum: that of the solution of gradient = 0, whatever steps led to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from ..ir.errors import HandedTracerError
-from ..trace.avals import is_jax_tracer
-from ..trace.tracer import Tracer
-from .flat import Flat
-from .result import Result
+from .flat import tree_flatten
 
-_DENSE_UP_TO = 1000  # unknowns for which the tangents' matrix is formed
+_DENSE = 512  # unknowns up to which the Hessian is formed
 
 
-def traced_by_jax(values: Any, of: str) -> bool:
-    """Whether a tracer of JAX's is among the leaves.
+def implicit(solver: Any) -> Callable:
+    """`solver.whole` with the derivative of the minimum by the implicit function theorem, in both modes.
 
-    **Raises:** `HandedTracerError` for a tracer of gradlab's: what called the solver is then read by JAX as a whole.
+    The unknowns within their bounds follow H dx = −∂²f/∂x∂θ dθ, those at a bound follow the bound. x, f, grad and aux
+    have derivatives; counts, gnorm and history have none. Where H is singular, dx is the least one.
     """
-    leaves = jax.tree_util.tree_leaves(values)
-    if any(type(leaf) is Tracer for leaf in leaves):
-        raise HandedTracerError(
-            f"{of} runs compiled loops of JAX's and was handed a gradlab tracer. Call it in a function that JAX can "
-            "read (gradlab.numpy and jax.numpy are the same there)."
-        )
-    return any(is_jax_tracer(leaf) for leaf in leaves)
-
-
-def implicitly(
-    run: Callable[[Sequence[Any]], Result],
-    flat: Flat,
-    equation: Callable[[jax.Array, Sequence[Any]], jax.Array],
-    value: Callable[[jax.Array, Sequence[Any]], jax.Array],
-    inputs: Sequence[Any],
-) -> Result:
-    """`run(inputs)`, in which x and f have derivatives (to any order, both modes) in the inputs after those of x0.
-
-    **Arguments:** `equation(x, rest)`: (n,), zero at the solution; its rows at entries held by an active bound are not
-    used, those of x have no derivative. `value(x, rest)`: f.
-    """
-    n_x = len(flat.avals)
 
     @jax.custom_jvp
-    def solved(inputs: list) -> Result:
-        return run(inputs)
+    def solve(limits: Any, box: Any, inputs: Any) -> Any:
+        return solver.whole(limits, box, inputs)
 
-    def rule(primals: Any, tangents: Any) -> tuple[Result, Result]:
-        (inputs,), (moving,) = primals, tangents
-        result = solved(inputs)
-        x = flat.vector(jax.tree_util.tree_leaves(result.x))
-        rest, d_rest = inputs[n_x:], moving[n_x:]
-        held = jnp.zeros(x.shape, bool)
-        if result.active is not None:
-            held = flat.vector(jax.tree_util.tree_leaves(result.active)) != 0
-        right = -jax.jvp(lambda rest: equation(x, rest), (rest,), (d_rest,))[1]
-        dx = _solved(lambda x: equation(x, rest), x, held, right).astype(x.dtype)
-        df = jax.jvp(value, (x, rest), (dx, d_rest))[1]
-        still = jax.tree_util.tree_map(_no_tangent, result)
-        return result, replace(still, x=flat.unflatten(dx), f=df.astype(result.f.dtype))
+    @solve.defjvp
+    def rule(primals, tangents):
+        limits, box, inputs = primals
+        _, d_box, d_inputs = tangents
+        n_x, flat, objective = solver.n_x, solver.flat, solver.objective
+        result = solve(limits, box, inputs)
+        x, rest = flat.vector(tree_flatten(result.x)[0]), list(inputs[n_x:])
+        d_rest = list(d_inputs[n_x:])
+        (f, g), (f_rest, g_rest) = jax.jvp(
+            lambda *rest: objective.at(rest, *box).value_and_grad(x), rest, d_rest
+        )
 
-    solved.defjvp(rule)
-    return solved(list(inputs))
+        def hvp(v: Any) -> Any:
+            return jax.jvp(lambda x: objective.at(rest, *box).value_and_grad(x)[1], (x,), (v,))[1]
+
+        free, held = jnp.ones(x.shape, bool), jnp.zeros_like(x)
+        if box[0] is not None:
+            low, high = x <= box[0], x >= box[1]
+            free = ~(low | high)
+            held = jnp.where(low, d_box[0], jnp.where(high, d_box[1], 0))
+        dx = held + symmetric_solve(hvp, jnp.where(free, -g_rest - hvp(held), 0), free)
+        d_aux = jax.jvp(
+            lambda x, *rest: tuple(objective.at(rest, *box).aux(x)), (x, *rest), (dx, *d_rest)
+        )[1] if result.aux else result.aux
+        zeros = jax.tree_util.tree_map(_no_tangent, result)
+        gradient = flat.unflatten(g_rest + hvp(dx), conjugate=True)
+        return result, _replaced(
+            zeros, x=flat.unflatten(dx), f=f_rest + jnp.vdot(g, dx), grad=gradient, aux=d_aux
+        )
+
+    return solve
 
 
-def _solved(equation: Callable, x: jax.Array, held: jax.Array, right: jax.Array) -> jax.Array:
-    """dx with J dx = right for the free entries, 0 for those held."""
-    right = jnp.where(held, 0, right)
+def symmetric_solve(matvec: Callable, b: Any, free: Any) -> Any:
+    """v with (A v)_free = b and v zero elsewhere; the shortest one where A is singular."""
 
-    def product(v: jax.Array) -> jax.Array:
-        return jnp.where(held, v, jax.jvp(equation, (x,), (jnp.where(held, 0, v),))[1])
+    def restricted(v: Any) -> Any:
+        return jnp.where(free, matvec(jnp.where(free, v, 0)), v)
 
-    if x.size <= _DENSE_UP_TO:
-        return jnp.linalg.solve(jax.vmap(product, out_axes=1)(jnp.eye(x.size, dtype=x.dtype)), right)
-    found, _ = jax.scipy.sparse.linalg.gmres(product, right, tol=float(jnp.finfo(x.dtype).eps) ** 0.75)
-    return found
+    def solve(matvec: Callable, b: Any) -> Any:
+        n = b.shape[0]
+        if n > _DENSE:
+            return jax.scipy.sparse.linalg.cg(matvec, b, tol=float(jnp.finfo(b.dtype).eps) * 10, maxiter=10 * n)[0]
+        values, vectors = jnp.linalg.eigh(jax.vmap(matvec)(jnp.eye(n, dtype=b.dtype)))
+        least = jnp.finfo(b.dtype).eps * n * jnp.max(jnp.abs(values), initial=0)
+        inverse = jnp.where(jnp.abs(values) > least, 1 / jnp.where(values == 0, 1, values), 0)
+        return vectors @ (inverse * (vectors.T @ b))
+
+    return lax.custom_linear_solve(restricted, b, solve, symmetric=True)
 
 
-def _no_tangent(leaf: Any) -> Any:
-    leaf = jnp.asarray(leaf)
-    if jnp.issubdtype(leaf.dtype, jnp.inexact):
-        return jnp.zeros_like(leaf)
-    return np.zeros(leaf.shape, jax.dtypes.float0)
+def _no_tangent(x: Any) -> Any:
+    if jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+        return jnp.zeros_like(x)
+    return np.zeros(np.shape(x), jax.dtypes.float0)
+
+
+def _replaced(result: Any, **changes: Any) -> Any:
+    leaves: dict[str, Sequence[Any]] = {name: getattr(result, name) for name in result.__dataclass_fields__}
+    return type(result)(**{**leaves, **changes})

@@ -37,6 +37,8 @@ class Fit(NamedTuple):
 class LeastSquaresSolver(Solver):
     """A `Solver` for residuals."""
 
+    method: Any
+
     def _problem(self, box: tuple[Any, Any], inputs: Any) -> tuple[Any, Any, Any]:
         method, x0 = self.method, self.flat.vector(inputs[: self.n_x])
         lower, upper = box

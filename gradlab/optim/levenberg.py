@@ -72,7 +72,7 @@ class Cost(BoundResiduals):
         return pull(jax.grad(lambda r: cost(self.loss, self.f_scale, r))(r))
 
     def optimality(self, x: jax.Array, g: Any) -> jax.Array:
-        """Of a gradient: ‖g‖∞, along the bounds where there are any; of residuals: ‖r‖∞, to see whether it is finite."""
+        """Of a gradient: ‖g‖∞, along the bounds where there are any; of residuals: ‖r‖∞, to see that it is finite."""
         if isinstance(g, Seen):
             return jnp.max(jnp.abs(g.r), initial=0)
         if self.lower is not None:
@@ -236,7 +236,7 @@ class LevenbergMarquardt(Method):
 
 
 def singular(jacobian: jax.Array, r: jax.Array) -> Spectrum:
-    """The spectrum of JᵀJ and Jᵀr in its basis, from the singular values of J, so that no digits are lost in squares."""
+    """The spectrum of JᵀJ, and Jᵀr in its basis, by the singular values of J, so that squaring loses no digits."""
     m, n = jacobian.shape
     safe = jnp.where(jnp.all(jnp.isfinite(jacobian)), jacobian, 0)
     if m > n + 1:

@@ -1,4 +1,4 @@
-"""Robust losses: ρ(z) of a squared residual z, with ρ(0) = 0 and ρ'(0) = 1, and what they make of a Gauss–Newton model."""
+"""Robust losses: ρ(z) of a squared residual z, ρ(0) = 0, ρ'(0) = 1, and what they make of a Gauss–Newton model."""
 
 from __future__ import annotations
 

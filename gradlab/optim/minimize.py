@@ -63,6 +63,8 @@ def minimize(
     **Returns:** a `Result`; look at its `status` and `message`.
     **Raises:** `DTypeError` for integer leaves; `NonScalarError`; `ArgumentError` for an unknown method or option.
     """
+    if differentiate not in ("implicit", "unroll"):
+        raise ArgumentError(f'differentiate must be "implicit" or "unroll", got {differentiate!r}.')
     chosen = method_named(method, options, bounds is not None)
     solver, inputs, put_aux = solver_of(fun, x0, args, chosen, has_aux, max_iters + 1 if history else 0)
     gtol = _GTOL.get(solver.flat.dtype.name, 1e-4) if gtol is None else gtol
@@ -71,7 +73,7 @@ def minimize(
     if callback is not None:
         result = solver.stepwise(limits, box, inputs, callback)
     else:
-        result = solver.jitted(limits, box, inputs)
+        result = solver.run(limits, box, inputs, differentiate)
     return replace(result, aux=put_aux(result.aux)) if has_aux else result
 
 

@@ -19,8 +19,8 @@ from .flat import Flat, flat_of
 from .objective import Read
 
 
-def read_residuals(fun: Callable, x: Any, args: tuple, of: str) -> tuple[Residuals, list[Any]]:
-    """`fun(x, *args)`, a pytree of real or complex arrays, and the inputs of its graph.
+def read_residuals(fun: Callable, x: Any, args: tuple, of: str) -> tuple[Any, list[Any]]:
+    """(`Residuals` of `fun(x, *args)`, a pytree of real or complex arrays; the inputs of their graph).
 
     **Raises:** `DTypeError`, `StructureError` for an x or a result that is no such tree.
     """
@@ -41,7 +41,11 @@ def read_residuals(fun: Callable, x: Any, args: tuple, of: str) -> tuple[Residua
     for leaf in leaves:
         read.reading.take(leaf)
     flat = read.flat
-    return read.reading.program((of, flat, out), lambda graph: Residuals(graph, flat, out))
+
+    def made(graph: Graph) -> Any:
+        return Residuals(graph, flat, out)
+
+    return read.reading.program((of, flat, out), made)
 
 
 class Residuals:

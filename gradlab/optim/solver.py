@@ -11,9 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..api.arguments import tree_unflatten
+from ..api.dialect import DIALECTS
 from ..ir.errors import ArgumentError
 from ..lower.compile import LRU
 from ..trace.avals import is_jax_tracer, x64
+from ..trace.builder import innermost
+from ..trace.tracer import Tracer
 from .flat import Flat, tree_flatten
 from .footprint import Footprint, array_type
 from .iterate import Limits, Ran, solve, start, trip
@@ -47,6 +51,29 @@ class Solver:
         problem, _, projected = self._problem(box, inputs)
         ran = trip(problem, self.method, limits, ran)
         return ran, self._result(problem, ran, projected)
+
+    def run(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any], differentiate: str) -> Result:
+        """The solve: compiled; or as part of the program that a trace of gradlab's or of JAX's is recording."""
+        leaves, tree = tree_flatten((limits, box, list(inputs)))
+        builder = innermost(leaves)
+        if builder is None:
+            if not any(is_jax_tracer(x) for x in leaves):
+                return self.jitted(limits, box, inputs)
+            return self._traced[differentiate](limits, box, list(inputs))
+        # gradlab reads JAX's loops: the solve becomes part of its program, with the derivative JAX sees.
+        places = [k for k, leaf in enumerate(leaves) if type(leaf) is Tracer]
+
+        def call(new: Sequence[Any]) -> Result:
+            every = list(leaves)
+            for k, x in zip(places, new, strict=True):
+                every[k] = x
+            return self._traced[differentiate](*tree_unflatten(tree, every))
+
+        return DIALECTS[0].read(call, [leaves[k] for k in places])
+
+    @cached_property
+    def _traced(self) -> dict[str, Callable]:
+        return {"unroll": self.whole, "implicit": implicit(self)}
 
     @cached_property
     def jitted(self) -> Callable[..., Result]:

@@ -1,8 +1,8 @@
 """The sum of many small pieces of one array, each padded to all of it, is one concatenation of the pieces.
 
 That sum is the cotangent of an array that was read piece by piece: x[0], x[1], ... each give back one number, put among
-zeros as many as x has. Added up, n reads of n numbers cost n²; put side by side they cost n. (A few blocks that lie side
-by side along one axis are the business of `blocks`, which knows when that pays.)
+zeros as many as x has. Added up, n reads of n numbers cost n²; put side by side they cost n. (A few blocks along one
+axis are the business of `blocks`, which knows when that pays.)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Piece(NamedTuple):
 
 
 def join_pads(graph: Graph) -> Graph:
-    """(x*) -> (y*) keeps its type and, up to the order of sums, its values; sums of padded pieces are concatenations."""
+    """(x*) -> (y*) keeps its type and, up to the order of sums, its values; padded pieces are not added but joined."""
     if sum(eqn.prim is pad_p for eqn in graph.eqns) < LEAST:
         return graph
     made: dict[Var, Eqn] = {}

@@ -169,3 +169,15 @@ def test_second_order():
     want = jax.jit(lambda x, v: jax.jvp(jax.grad(total(lambda f: f)), (x,), (v,))[1])(moving, direction)
     for name in cases:
         close(list(got[name]), list(want[name]), name)
+
+
+def test_lines():
+    """An equation read through JAX has the user's line in the function, not that of the call."""
+
+    def f(x):
+        y = jnp.exp(x)
+        return jnp.sin(y).sum()
+
+    lines = {eqn.prim.name: eqn.where.text for eqn in gl.stage(f)(jnp.ones(3)).eqns if eqn.where is not None}
+    assert lines["exp"] == "y = jnp.exp(x)"
+    assert lines["sin"] == lines["reduce_sum"] == "return jnp.sin(y).sum()"

@@ -49,13 +49,10 @@ def count(graph, prim):
 def test_many_reads(name):
     make, x = {"minors": minors, "some": some}[name], A[:5, :5] if name == "minors" else A
     graph = check(gl.stage(gl.grad(make(gnp)))(x))
-    assert count(graph, concatenate_p) == 1
+    assert 1 <= count(graph, concatenate_p) <= 2
     assert count(graph, pad_p) <= (0 if name == "minors" else 3)
     got = gl.grad(make(gnp))(x)
-    if name == "minors":
-        want = np.linalg.det(x) * np.linalg.inv(x).T
-    else:
-        want = jax.grad(make(jnp))(x)
+    want = np.linalg.det(x) * np.linalg.inv(x).T if name == "minors" else jax.grad(make(jnp))(x)
     np.testing.assert_allclose(got, want, rtol=1e-11)
 
 

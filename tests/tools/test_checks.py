@@ -145,7 +145,49 @@ def cast(x):
     return (x * n).sum()
 
 
+def in_a_loop(x):
+    def step(h, r):
+        h = wrong_jvp(h) + r
+        return h, h
+
+    return gl.scan(step, 0.3, x)[1].sum()  # planted
+
+
+def in_a_branch(x):
+    return gl.cond(x.sum() > -99, lambda y: wrong_jvp(y).sum(), lambda y: y.sum(), x)  # planted
+
+
+@gl.custom_vjp
+def forgets_an_argument(a, b):
+    return a * b
+
+
+forgets_an_argument.defvjp(lambda a, b: (a * b, b), lambda b, ct: (ct * b, None))
+
+
+def forgotten(a, b):
+    c = gnp.tanh(a)
+    return forgets_an_argument(c, b).sum()  # planted
+
+
+@jax.custom_vjp
+def wrong_in_jax(x):
+    return jnp.sin(x)
+
+
+wrong_in_jax.defvjp(lambda x: (jnp.sin(x), x), lambda x, ct: (ct * jnp.sin(x),))
+
+
+def written_in_jax(x):
+    y = jnp.exp(x)
+    return wrong_in_jax(y).sum()  # planted
+
+
 FAULTS = {
+    "in a loop": (in_a_loop, (X,), {}, [r"x\[0\]", "scan"]),
+    "in a branch": (in_a_branch, (X,), {}, [r"x\[0\]", "cond"]),
+    "a forgotten argument": (forgotten, (X, X), {}, [r"b\[0\]", "forgets_an_argument"]),
+    "a rule of JAX's": (written_in_jax, (X,), {}, [r"x\[0\]", "custom_vjp"]),
     "one number of a vector": (one_wrong_number, (X,), {}, [r"x\[2\]", "wrong_jvp_rule"]),
     "stop_gradient": (rounded, (X,), {}, [r"x\[0\]", "stop_gradient"]),
     "a vjp rule": (deep, ({"b": np.zeros(3), "w": W},), {}, [r"p\['w'\]\[0, 0\]", "wrong_vjp_bwd"]),

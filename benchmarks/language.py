@@ -1,6 +1,6 @@
 """The gradient of every differentiable function of gradlab.numpy beside jax.grad's: what a call of it costs, compiled.
 
-Run:  python benchmarks/language.py        (--only NAME: functions with that in the name; --quick: less time, more noise)
+Run:  python benchmarks/language.py        (--only NAME: functions with that in the name; --quick: less time)
 
 Each function of the table in functions.py becomes the loss sum(real(f(*args) * seeds)) on both sides, its gradient in
 all floating arguments is compiled by gl.jit and by jax.jit, the results are compared, and calls are timed in turns.
@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Threads of LAPACK's that wait for each other make times of small matrices meaningless on a machine with other work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Trains a network on handwritten digits with `optim.train`, kills it half way with SIGKILL, and goes on to the same bits.
+"""Trains a network on handwritten digits by `optim.train`, kills it half way, and goes on to the same bits.
 
 Run:  python examples/train_digits.py        (the same on a CPU and on a GPU; --help lists the options)
 Three runs of one training: undisturbed; in a process that is killed at a random moment; and the same command again,
@@ -98,7 +98,7 @@ def killed(epochs: int, checkpoint: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=40, help="passes over the training set (default 40)")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the training set (default 30)")
     parser.add_argument("--out", default="train_digits.png", help="where the figure goes (default train_digits.png)")
     parser.add_argument("--only", type=Path, help="train with checkpoints in this directory, and nothing else")
     options = parser.parse_args()

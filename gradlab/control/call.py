@@ -22,6 +22,7 @@ from .residuals import cheapest
 
 Policy = str | tuple[str, ...]  # "nothing", "everything", "auto", or the names of what is kept
 
+
 def checkpoint_name(x: Any, name: str) -> Any:
     """`x`, known to a policy of `checkpoint` by that name."""
     return bind1(checkpoint_name_p, x, name=name)

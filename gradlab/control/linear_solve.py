@@ -17,7 +17,7 @@ from ..ir.graph import Aval, Graph
 from ..ir.primitive import Primitive, Refused
 from ..lower.compile import Executable
 from ..ops.families import MINUS_ONE, ONE, batch_size, mul_sum, with_axis
-from ..ops.operands import or_zeros
+from ..ops.operands import or_zeros, zeros_like
 from ..passes.pipeline import tidy
 from ..trace.builder import bind
 from ..trace.stage import current, inline
@@ -97,9 +97,11 @@ def _transpose(cts, active, *xs, matvec, solve, back, symmetric):
 
 
 def _transposed_solver(solve: Graph, n: int) -> Graph:
+    """The solver's own equations transposed; zeros stand for its auxiliary results."""
     outs = solve.outputs[:n]
     try:
-        return transposed_matvec(Graph(solve.inputs, live_eqns(solve.eqns, outs), outs), n)
+        graph = transposed_matvec(Graph(solve.inputs, live_eqns(solve.eqns, outs), outs), n)
+        return Graph(graph.inputs, graph.eqns, [*graph.outputs, *map(zeros_like, solve.outputs[n:])])
     except MissingRuleError as error:
         raise MissingRuleError(
             "the reverse mode of custom_linear_solve solves with the transposed matrix, and what `solve` does is no "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..control.call import checkpoint_call
+from ..control.call import Policy, checkpoint_call
 from ..control.opaque import ruled
 from ..ir.graph import Graph
 from ..lower.compile import LRU
@@ -26,8 +26,30 @@ def _ruled(eqn: Any, xs: tuple) -> tuple[Any, ...]:
 
 @reads("remat", into=CALLS)
 def _remat(eqn: Any, xs: tuple) -> tuple[Any, ...]:
-    # A policy says what is worth keeping nevertheless; without it the same is computed, with less memory.
-    return checkpoint_call(_graph(eqn.params["jaxpr"], xs), xs, False if eqn.params["prevent_cse"] else None)
+    barrier = False if eqn.params["prevent_cse"] else None
+    program = eqn.params["jaxpr"]
+    return checkpoint_call(_graph(program, xs), xs, barrier, _policy(eqn.params["policy"], program))
+
+
+def _policy(rule: Any, program: Any) -> Policy:
+    """JAX's rule, asked about each equation of the program, in gradlab's words.
+
+    Where it keeps some of the equations that have no name, gradlab chooses by cost instead. What JAX would offload is
+    kept on the device.
+    """
+    if rule is None:
+        return "nothing"
+    named, others = set(), []
+    for eqn in program.eqns:
+        kept = rule(eqn.primitive, *[v.aval for v in eqn.invars], **eqn.params)
+        kept = kept if isinstance(kept, bool) else not type(kept).__name__.startswith("Recompute")
+        if eqn.primitive.name != "name":
+            others.append(kept)
+        elif kept:
+            named.add(eqn.params["name"])
+    if any(others):
+        return "everything" if all(others) else "auto"
+    return tuple(sorted(named)) or "nothing"
 
 
 def _graph(program: Any, xs: tuple) -> Graph:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax.extend.core import jaxpr_as_fun
+
 from ..control.cond import cond_call
 from ..control.scan import Loop, scan_call
 from ..control.while_loop import While, while_call
@@ -34,7 +38,37 @@ def _while(eqn: Any, xs: tuple) -> Any:
     p = eqn.params
     n = p["cond_nconsts"]
     end = n + p["body_nconsts"]
-    return while_call(_graph(p["cond_jaxpr"]), _graph(p["body_jaxpr"]), While(0, 0), xs[:n], xs[n:end], xs[end:])
+    cond, body = p["cond_jaxpr"], p["body_jaxpr"]
+    if cond.out_avals[0].shape:
+        cond, body = _of_a_batch(cond, body, n)
+        return while_call(_graph(cond), _graph(body), While(0, 0), xs[:n], xs[:end], xs[end:])
+    return while_call(_graph(cond), _graph(body), While(0, 0), xs[:n], xs[n:end], xs[end:])
+
+
+def _of_a_batch(cond: Any, body: Any, n: int) -> tuple[Any, Any]:
+    """Condition and body of a loop that JAX batched, with one condition for each lane: a finished lane stays as it is.
+
+    **Arguments:** `n`: constants of the condition, which the new body takes before its own.
+    """
+    test, step = jaxpr_as_fun(cond), jaxpr_as_fun(body)
+    n_own = len(body.in_avals) - len(cond.in_avals) + n
+
+    def body_of_lanes(*xs: Any) -> list[Any]:
+        carry = xs[n + n_own :]
+        (going,) = test(*xs[:n], *carry)
+        new = step(*xs[n:])
+        return [
+            jnp.where(going.reshape(going.shape + (1,) * (x.ndim - going.ndim)), x, old)
+            for x, old in zip(new, carry, strict=True)
+        ]
+
+    whole = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (*cond.in_avals[:n], *body.in_avals)]
+    return (
+        jax.make_jaxpr(lambda *xs: jnp.any(test(*xs)[0]))(
+            *[jax.ShapeDtypeStruct(a.shape, a.dtype) for a in cond.in_avals]
+        ),
+        jax.make_jaxpr(body_of_lanes)(*whole),
+    )
 
 
 @reads("cond", into=CALLS)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..control.call import checkpoint_name
 from ..ir.graph import Aval, Lit, is_inexact
 from ..ops import arith, compare, contract, cumulative, dynamic, elementwise, reduce, shape, sort, special
 from ..ops.convert import complex, conj, convert, imag, real, stop_gradient
@@ -144,7 +145,12 @@ def _stop_gradient(xs, outs):
     return stop_gradient(xs[0])
 
 
-@reads("copy", "name", "device_put")
+@reads("name")
+def _name(xs, outs, *, name):
+    return checkpoint_name(xs[0], name)
+
+
+@reads("copy", "device_put")
 def _same(xs, outs, **params):
     return list(xs[: len(outs)])
 

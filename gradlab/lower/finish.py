@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..ir.graph import Eqn, Graph, Var
-from ..passes.pieces import pieces_in_place, shared_once
+from ..passes.pieces import pieces_in_place
 from ..passes.pipeline import tidy
 from ..passes.rolls import rolls_as_slices
 from ..trace.stage import input_names, trace_graph
@@ -20,7 +20,7 @@ def finish(graph: Graph, keep_rules: bool = False, inside: bool = False) -> Grap
     """
     expanded = expand(graph, keep_rules)
     done = rolls_as_slices(apart(graph if expanded is graph else tidy(expanded)))
-    return shared_once(pieces_in_place(done)) if inside else done
+    return pieces_in_place(done) if inside else done
 
 
 def has_rules(graph: Graph) -> bool:

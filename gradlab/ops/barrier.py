@@ -10,7 +10,7 @@ _LATE = Refused("optimization_barrier is written only when a program is lowered;
 barrier_p = Primitive(
     name="optimization_barrier",
     infer=lambda *xs: xs,
-    emit=lambda *xs: f"lax.optimization_barrier(({', '.join(xs)},))",
+    emit=lambda *xs: f"lax.optimization_barrier({xs[0] if len(xs) == 1 else '(' + ', '.join(xs) + ')'})",
     jvp=_LATE,
     transpose=_LATE,
     batch=_LATE,

@@ -10,7 +10,9 @@ import jax
 
 from .. import numpy as np
 from ..api import custom_root, while_loop
-from ..ir.errors import ArgumentError
+from ..ir.errors import ArgumentError, DTypeError
+from ..ir.graph import is_inexact
+from ..trace.avals import aval_of
 from .krylov import gmres
 
 tree_leaves, tree_map = jax.tree_util.tree_leaves, jax.tree_util.tree_map
@@ -40,6 +42,11 @@ def fixed_point(
     """
     if max_iters < 1:
         raise ArgumentError(f"fixed_point needs at least one iteration, got max_iters={max_iters}.")
+    for leaf in tree_leaves(x0):
+        if not is_inexact(aval_of(leaf).dtype):
+            raise DTypeError(
+                f"fixed_point goes through real or complex arrays, but x0 holds {aval_of(leaf)}. Start from floats."
+            )
     args = tuple(args)
     find = partial(iterate, tol=tol, max_iters=max_iters) if solve is None else solve
 

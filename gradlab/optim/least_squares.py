@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from ..ir.errors import ArgumentError
-from .implicit import implicitly, traced_by_jax
 from .levenberg import Cost, LevenbergMarquardt
 from .losses import require_loss
 from .minimize import limits_of
 from .residuals import read_residuals
 from .result import Result
+from .solved import implicitly, traced_by_jax
 from .solver import Solver, box_of
 
 PATHS = ("lm", "dogleg")
@@ -113,7 +114,7 @@ def least_squares(
     def value(x: Any, rest: Any) -> Any:
         return Cost(found, tuple(rest), None, None, loss, f_scale).value_and_grad(x)[0]
 
-    return implicitly(lambda inputs: solver.whole(limits, box, inputs), found.flat, gradient, value, inputs)
+    return implicitly(partial(solver.whole, limits), found.flat, gradient, value, box, inputs)
 
 
 def tolerances(eps: float, gtol: float | None, ftol: float | None, xtol: float | None) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 from ..api.arguments import name_of
 from ..ir.errors import ArgumentError, ShapeError
 from .broyden import Equations, RootFinder
-from .implicit import implicitly, traced_by_jax
 from .minimize import limits_of
 from .residuals import read_residuals
 from .result import Result, Status
+from .solved import implicitly, traced_by_jax
 from .solver import Solver
 
 METHODS = ("newton", "broyden")
@@ -87,7 +88,7 @@ def root(
     def residual(x: Any, rest: Any) -> Any:
         return found.at(rest).residuals(x)
 
-    return implicitly(
-        lambda inputs: solver.whole(limits, (None, None), inputs),
-        found.flat, residual, lambda x, rest: jnp.sum(residual(x, rest) ** 2) / 2, inputs,
-    )  # fmt: skip
+    def value(x: Any, rest: Any) -> Any:
+        return jnp.sum(residual(x, rest) ** 2) / 2
+
+    return implicitly(partial(solver.whole, limits), found.flat, residual, value, (None, None), inputs)

@@ -20,6 +20,7 @@ from ..trace.builder import innermost
 from ..trace.tracer import Tracer
 from .flat import Flat, tree_flatten
 from .footprint import Footprint, array_type
+from .implicit import implicit
 from .iterate import Limits, Ran, solve, start, trip
 from .method import Method
 from .objective import Objective, Read
@@ -58,7 +59,7 @@ class Solver:
         builder = innermost(leaves)
         if builder is None:
             if not any(is_jax_tracer(x) for x in leaves):
-                return self.jitted(limits, box, inputs)
+                return self.compiled(limits, box, inputs)
             return self._traced[differentiate](limits, box, list(inputs))
         # gradlab reads JAX's loops: the solve becomes part of its program, with the derivative JAX sees.
         places = [k for k, leaf in enumerate(leaves) if type(leaf) is Tracer]
@@ -76,9 +77,14 @@ class Solver:
         return {"unroll": self.whole, "implicit": implicit(self)}
 
     @cached_property
+    def compiled(self) -> Any:
+        """`whole`, compiled."""
+        return jax.jit(self.whole, compiler_options=quick())
+
+    @cached_property
     def jitted(self) -> Callable[..., Result]:
         """`whole`, compiled; within another program (under jit, vmap or grad) with the options of that one."""
-        alone, within = jax.jit(self.whole, compiler_options=quick()), jax.jit(self.whole)
+        alone, within = self.compiled, jax.jit(self.whole)
 
         def call(*args: Any) -> Result:
             traced = any(is_jax_tracer(leaf) for leaf in jax.tree_util.tree_leaves(args))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..ir.graph import Eqn, Graph, Lit, Var, is_key
-from ..ops.barrier import barrier_p
 from ..ops.dynamic import dynamic_update_slice
 from ..ops.families import add_p
 from ..ops.operands import fill
@@ -111,42 +110,3 @@ def _leaves(eqn: Eqn, made: dict[Var, Eqn], readers: dict, within: set[Var]) -> 
             return None
     within.update(inner)
     return pieces[::-1]
-
-
-TINY = 1 << 11  # bytes of an array whose elements cost less to compute than a kernel to start
-LONG = 12  # equations that a kernel may repeat for the sake of another
-
-
-def shared_once(graph: Graph) -> Graph:
-    """(x*) -> (y*) keeps its type; a tiny value that is long to compute and read several times is computed once."""
-    readers: dict[Var, int] = {}
-    for eqn in graph.eqns:
-        for a in set(eqn.inputs):
-            if type(a) is Var:
-                readers[a] = readers.get(a, 0) + 1
-    work: dict[Var, int] = {}
-    held: set[Var] = set()
-    for eqn in graph.eqns:
-        if len(eqn.outputs) != 1 or eqn.graphs:
-            continue
-        (out,) = eqn.outputs
-        total = 1 + sum(work.get(a, 0) for a in eqn.inputs if type(a) is Var)
-        if readers.get(out, 0) > 1 and total > LONG and eqn.prim.scalars and out.aval.size * out.dtype.itemsize <= TINY:
-            held.add(out)
-            total = 0
-        work[out] = total
-    if not held:
-        return graph
-
-    def run(builder, *xs):
-        value = dict(zip(graph.inputs, xs, strict=True))
-        for eqn in graph.eqns:
-            builder.where = eqn.where
-            operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
-            outs = builder.record(eqn.prim, operands, eqn.params)
-            if eqn.outputs[0] in held:
-                outs = builder.record(barrier_p, outs, {})
-            value.update(zip(eqn.outputs, outs, strict=True))
-        return [value[a] if type(a) is Var else a for a in graph.outputs]
-
-    return trace_graph(run, graph.in_avals, input_names(graph))

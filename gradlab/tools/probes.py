@@ -7,11 +7,12 @@ step are right to u^(2/3) of the scale; what the extrapolation itself says of it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ..ir.graph import Graph, Var, is_inexact
@@ -22,6 +23,8 @@ from ..transforms.jvp import jvp_graph
 from ..transforms.linearize import linearize_graph
 from ..transforms.transpose import transpose_graph
 from .numeric import Estimate, extrapolate, unit
+
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @dataclass(eq=False)
@@ -50,8 +53,8 @@ class Probe:
         return [k for k, on in enumerate(self.active) if on]
 
     @cached_property
-    def _primal(self) -> Executable:
-        return Executable(self.graph)
+    def _primal(self) -> Callable[..., tuple]:
+        return compiled(self.graph)
 
     @cached_property
     def forward(self) -> tuple[Graph, tuple[bool, ...]]:
@@ -60,8 +63,8 @@ class Probe:
         return tidy(both), alive
 
     @cached_property
-    def _forward(self) -> Executable:
-        return Executable(self.forward[0])
+    def _forward(self) -> Callable[..., tuple]:
+        return compiled(self.forward[0])
 
     @cached_property
     def reverse(self) -> tuple[Graph, tuple[bool, ...], tuple[bool, ...]]:
@@ -80,16 +83,16 @@ class Probe:
         return tidy(graph), lin.out_active, alive
 
     @cached_property
-    def _reverse(self) -> Executable:
-        return Executable(self.reverse[0])
+    def _reverse(self) -> Callable[..., tuple]:
+        return compiled(self.reverse[0])
 
     def values(self, inputs: Sequence[Any] | None = None) -> list[np.ndarray]:
         """y* at the point, or at another."""
-        return arrays(self._primal.jitted(*(self.inputs if inputs is None else inputs)))
+        return arrays(self._primal(*(self.inputs if inputs is None else inputs)))
 
     def jvp(self, direction: Sequence[Any]) -> list[np.ndarray]:
         """dy* along a direction, one array for each y; zeros where it is structurally zero."""
-        outs = arrays(self._forward.jitted(*self.inputs, *direction))
+        outs = arrays(self._forward(*self.inputs, *direction))
         n, found = len(self.graph.outputs), []
         got = iter(outs[n:])
         for y, on in zip(outs[:n], self.forward[1], strict=True):
@@ -99,7 +102,7 @@ class Probe:
     def vjp(self, cts: Sequence[Any]) -> list[np.ndarray]:
         """The cotangent of each moving x, from one for each y."""
         _, seeded, alive = self.reverse
-        found = arrays(self._reverse.jitted(*self.inputs, *(ct for ct, on in zip(cts, seeded, strict=True) if on)))
+        found = arrays(self._reverse(*self.inputs, *(ct for ct, on in zip(cts, seeded, strict=True) if on)))
         got = iter(found)
         return [next(got) if on else np.zeros_like(self.inputs[k]) for k, on in zip(self.moving, alive, strict=True)]
 
@@ -122,6 +125,11 @@ class Probe:
     def directions(self, rng: np.random.Generator, relative: bool = False) -> list[np.ndarray]:
         """A random direction for each moving input, in proportion to what stands there."""
         return [direction(rng, np.asarray(self.inputs[k]), relative) for k in self.moving]
+
+
+def compiled(graph: Graph) -> Callable[..., tuple]:
+    """The graph under `jax.jit`, little optimised: a probe runs a few dozen times, so XLA's own time is what counts."""
+    return jax.jit(Executable(graph).fn, compiler_options=QUICK)
 
 
 def arrays(outs: Sequence[Any]) -> list[np.ndarray]:

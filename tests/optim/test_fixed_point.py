@@ -94,6 +94,8 @@ def test_convergence_to_zero_and_at_once():
 def test_arguments():
     with pytest.raises(ValueError, match="at least one"):
         gl.fixed_point(gnp.cos, 1.0, max_iters=0)
+    with pytest.raises(TypeError, match="x0 holds i64"):
+        gl.fixed_point(gnp.cos, 1)
 
 
 MATRICES = {

@@ -15,7 +15,7 @@ from ..ir.graph import Atom, Aval, Eqn, Graph, Var
 from ..ir.primitive import Body, Primitive
 from ..ir.work import Work
 from ..lower.emit import packed
-from ..ops.families import add_p, batch_size, with_axis
+from ..ops.families import batch_size, with_axis
 from ..ops.operands import zeros_like
 from ..passes.pipeline import tidy
 from ..trace.builder import bind
@@ -25,6 +25,7 @@ from ..transforms.split import live_eqns
 from ..transforms.transpose import transpose_graph
 from .bodies import differs, filled, fixpoint, once, present, selected, spread, transpose_late, unknown_carries
 from .forward import forward_split
+from .packs import added, packed_sums, unpacked
 from .residuals import split_body
 
 
@@ -196,18 +197,12 @@ def _transpose(cts, active, *xs, body, loop):
     fixed, rows, ct_ends, ct_ys = ins
     d_consts, d_carry, d_rows = loop.parts(spread(spread(back.outputs, alive), linear))
     # The cotangent of what every iteration reads is the sum over the iterations.
-    sums = [Var(d.aval) for d in present(d_consts)]
-    adds = [
-        Eqn(add_p, (so_far, d), (Var(add_p.infer(so_far.aval, d.aval)[0]),), {})
-        for so_far, d in zip(sums, present(d_consts), strict=True)
-    ]
+    packs = packed_sums([d.aval for d in present(d_consts)])
+    sums = [Var(aval) for aval, _ in packs]
+    adds, totals = added(sums, packs, present(d_consts))
     ends = [zeros_like(v) if d is None else d for d, v in zip(selected(d_carry, on_ends), ct_ends, strict=True)]
     graph = tidy(
-        Graph(
-            [*fixed, *sums, *ct_ends, *rows, *ct_ys],
-            [*back.eqns, *adds],
-            [*(e.outputs[0] for e in adds), *ends, *present(d_rows)],
-        )
+        Graph([*fixed, *sums, *ct_ends, *rows, *ct_ys], [*back.eqns, *adds], [*totals, *ends, *present(d_rows)])
     )
     ct_carry, ct_stacked = loop.ends(cts)
     x_consts, _, x_rows = loop.parts(xs)
@@ -223,7 +218,7 @@ def _transpose(cts, active, *xs, body, loop):
     )
     a, b = len(sums), len(sums) + len(ends)
     return (
-        *spread(outs[:a], [d is not None for d in d_consts]),
+        *spread(unpacked(outs[:a], packs), [d is not None for d in d_consts]),
         *(ct if on else None for ct, on in zip(spread(outs[a:b], on_ends), loop.parts(active)[1], strict=True)),
         *spread(outs[b:], [d is not None for d in d_rows]),
     )

@@ -66,4 +66,3 @@ class ByOptax(Method):
 def is_transformation(x: Any) -> bool:
     """Whether x is an Optax transformation."""
     return isinstance(x, optax.GradientTransformation)
-

@@ -17,7 +17,8 @@ class Pairs(NamedTuple):
 
     **Attributes:** `w` (2(m+1), n): rows 2i and 2i+1 are the step s [x] and gradient change y [f/x] of place i; `rinv`
     (m+1, m+1): R⁻¹ in the ring's order, zero in rows and columns that do not count; `yy` (m+1, m+1): YᵀY; `sy` (m+1,):
-    s·y; `gamma` () [x²/f]: the scale of the initial matrix; `slot` () int32.
+    s·y; `gamma` () [x²/f]: the scale of the initial matrix; `slot` () int32; `wg` (2(m+1),): the rows times the
+    gradient, from which those times the next y follow without a pass over the rows.
     """
 
     w: Any
@@ -26,6 +27,7 @@ class Pairs(NamedTuple):
     sy: Any
     gamma: Any
     slot: Any
+    wg: Any
 
 
 def empty(memory: int, n: int, dtype: Any) -> Pairs:
@@ -33,7 +35,9 @@ def empty(memory: int, n: int, dtype: Any) -> Pairs:
     places = memory + 1
     square = jnp.zeros((places, places), dtype)
     w = jnp.zeros((2 * places, n), dtype)
-    return Pairs(w, square, square, square[0], jnp.ones((), dtype), jnp.zeros((), jnp.int32))
+    return Pairs(
+        w, square, square, square[0], jnp.ones((), dtype), jnp.zeros((), jnp.int32), w[:, 0] if n else w.sum(1)
+    )
 
 
 def write(pairs: Any, s: Any, y: Any) -> Any:
@@ -47,31 +51,33 @@ def forget(pairs: Pairs, really: Any) -> Pairs:
     return pairs._replace(rinv=jnp.where(really, 0, pairs.rinv), sy=jnp.where(really, 0, pairs.sy))
 
 
-def add_and_apply(pairs: Pairs, g: Any, y: Any, ss: Any, wanted: Any, eps: Any) -> tuple[Pairs, Any]:
+def add_and_apply(pairs: Pairs, g: Any, s: Any, y: Any, wanted: Any, eps: Any) -> tuple[Pairs, Any]:
     """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g).
 
-    **Arguments:** `g`, `y` (n,): the gradient, and the y just written; `ss`: s·s of the pair. A pair with
-    s·y ≤ ε‖s‖‖y‖ is refused: that test has no scale.
+    **Arguments:** `g` (n,): the gradient; `s`, `y` (n,): the pair just written. A pair with s·y ≤ ε‖s‖‖y‖ is refused:
+    that test has no scale.
     **Source:** Nocedal & Wright, theorem 7.4 and (7.24); 8mn operations in two passes over the ring.
     """
     places, slot, gamma = pairs.sy.shape[0], pairs.slot, pairs.gamma
-    sg, yg = _over(pairs.w, g).reshape(places, 2).T
-    s_y, y_y = _over(pairs.w, y).reshape(places, 2).T
-    sy, yy = s_y[slot], y_y[slot]
-    good = wanted & (sy > eps * jnp.sqrt(ss * yy))
+    wg = _over(pairs.w, g)
+    sg, yg = wg.reshape(places, 2).T
+    s_y, y_y = (wg - pairs.wg).reshape(places, 2).T
+    sy, yy = jnp.vdot(s, y), jnp.vdot(y, y)
+    good = wanted & (sy > eps * jnp.sqrt(jnp.vdot(s, s) * yy))
     ring = jnp.arange(places)
     here = good & (ring == slot)
     after = jnp.where(good, (slot + 1) % places, slot)
     kept = ring != after  # the new scratch place: its pair, the oldest, no longer counts
     column = jnp.where(here, 1, -_over(pairs.rinv, s_y)) / sy
     rinv = jnp.where(here, column[:, None], pairs.rinv) * (kept & kept[:, None])
+    y_y = jnp.where(here, yy, y_y)
     gram = jnp.where(here, y_y[:, None], jnp.where(here[:, None], y_y, pairs.yy))
     d = jnp.where(here, sy, pairs.sy) * kept
     gamma = jnp.where(good, sy / yy, gamma)
     p = _over(rinv, sg)
     u = _under(d * p + gamma * (_over(gram, p) - yg), rinv)
     hg = gamma * g + _under(jnp.stack([u, -gamma * p], 1).reshape(-1), pairs.w)
-    return Pairs(pairs.w, rinv, gram, d, gamma, after), hg
+    return Pairs(pairs.w, rinv, gram, d, gamma, after, wg), hg
 
 
 _SMALL = 4096  # entries of a matrix whose product is cheaper as one fused loop than as a call of the matrix library

@@ -34,9 +34,7 @@ def implicit(solver: Any) -> Callable:
         result = solve(limits, box, inputs)
         x, rest = flat.vector(tree_flatten(result.x)[0]), list(inputs[n_x:])
         d_rest = list(d_inputs[n_x:])
-        (f, g), (f_rest, g_rest) = jax.jvp(
-            lambda *rest: objective.at(rest, *box).value_and_grad(x), rest, d_rest
-        )
+        (f, g), (f_rest, g_rest) = jax.jvp(lambda *rest: objective.at(rest, *box).value_and_grad(x), rest, d_rest)
 
         def hvp(v: Any) -> Any:
             return jax.jvp(lambda x: objective.at(rest, *box).value_and_grad(x)[1], (x,), (v,))[1]
@@ -47,14 +45,14 @@ def implicit(solver: Any) -> Callable:
             free = ~(low | high)
             held = jnp.where(low, d_box[0], jnp.where(high, d_box[1], 0))
         dx = held + symmetric_solve(hvp, jnp.where(free, -g_rest - hvp(held), 0), free)
-        d_aux = jax.jvp(
-            lambda x, *rest: tuple(objective.at(rest, *box).aux(x)), (x, *rest), (dx, *d_rest)
-        )[1] if result.aux else result.aux
+        d_aux = (
+            jax.jvp(lambda x, *rest: tuple(objective.at(rest, *box).aux(x)), (x, *rest), (dx, *d_rest))[1]
+            if result.aux
+            else result.aux
+        )
         zeros = jax.tree_util.tree_map(_no_tangent, result)
         gradient = flat.unflatten(g_rest + hvp(dx), conjugate=True)
-        return result, _replaced(
-            zeros, x=flat.unflatten(dx), f=f_rest + jnp.vdot(g, dx), grad=gradient, aux=d_aux
-        )
+        return result, _replaced(zeros, x=flat.unflatten(dx), f=f_rest + jnp.vdot(g, dx), grad=gradient, aux=d_aux)
 
     return solve
 

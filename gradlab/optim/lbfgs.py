@@ -83,45 +83,46 @@ class LBFGS(Method):
         restart = ended & ~endless & ~rescued & jnp.any(state.pairs.sy != 0)
         failed = ended & ~rescued & ~restart
 
-        # The iterate to come: the trial, or the best of a search that failed.
-        to_x, to_f, to_g = jax.tree_util.tree_map(
-            lambda a, b: jnp.where(rescued, a, b), tuple(state.aside), (state.trial, f, g)
+        moved, changed = wolfe | first, wolfe | first | rescued
+        trial_gnorm = problem.optimality(state.trial, g)
+        x, f_at, g_at, gnorm = jax.tree_util.tree_map(
+            lambda new, better, old: jnp.where(moved, new, jnp.where(rescued, better, old)),
+            (state.trial, f, g, trial_gnorm),
+            (*state.aside, state.gnorm),
+            (state.x, state.f, state.g, state.gnorm),
         )
-        accept = wolfe | first | rescued
-        to_gnorm = problem.optimality(to_x, to_g)
-
         # Rows that do not count are multiplied by zero, so what is written must be finite.
-        s, y = to_x - state.x, jnp.where(jnp.isfinite(to_f) & jnp.isfinite(to_g), to_g - state.g, 0)
+        finite = jnp.isfinite(f) & jnp.isfinite(trial_gnorm)
+        s, y = state.trial - state.x, jnp.where(finite, g - state.g, 0)
         pairs = self.write(state.pairs, s, y)
 
         def turn(pairs: Any) -> tuple:
-            x, value, g = jax.tree_util.tree_map(
-                lambda a, b: jnp.where(restart, a, b), (state.x, state.f, state.g), (to_x, to_f, to_g)
-            )
-            kept, d, cap = self.direction(problem, pairs, x, g, s, y, accept & ~first, restart)
-            slope, gg = jnp.vdot(g, d), jnp.vdot(d, d)
-            alpha = jnp.where(first, self.first_step(problem, value, gg), 1.0)
-            return kept._replace(w=None), d, slope, begin(alpha, value, slope, cap)
+            kept, d, cap = self.direction(problem, pairs, x, g_at, s, y, wolfe, restart)
+            slope, dd = jnp.vdot(g_at, d), jnp.vdot(d, d)
+            alpha = jnp.where(first, self.first_step(problem, f_at, dd), 1.0)
+            return kept._replace(w=None), d, slope, begin(alpha, f_at, slope, cap)
 
         def stay(pairs: Any) -> tuple:
             return pairs._replace(w=None), state.d, state.slope, search
 
-        kept, d, slope, search = choose(problem.n, accept | restart, turn, stay, pairs)
-        x, f_at, g_at, gnorm, step = jax.tree_util.tree_map(
-            lambda a, b: jnp.where(accept, a, b),
-            (to_x, to_f, to_g, to_gnorm, state.search.alpha),
-            (state.x, state.f, state.g, state.gnorm, state.step),
-        )
-        better = jnp.isfinite(f) & jnp.all(jnp.isfinite(g)) & (f < jnp.minimum(state.f, state.aside.f))
+        kept, d, slope, search = choose(problem.n, changed | restart, turn, stay, pairs)
+        lower = finite & (f < jnp.minimum(state.f, state.aside.f))
         aside = choose(
-            problem.n, ~accept & better | accept & (state.f < to_f),
-            lambda aside: Aside(*jax.tree_util.tree_map(lambda a, b: jnp.where(accept, a, b), (state.x, state.f, state.g), (state.trial, f, g))),
-            lambda aside: aside, state.aside,
-        )  # fmt: skip
-        aside = aside._replace(f=jnp.where(accept & (to_f <= aside.f), jnp.inf, aside.f))
+            problem.n,
+            ~changed & lower | moved & (state.f < f),
+            lambda aside: Aside(
+                *(
+                    jnp.where(moved, old, new)
+                    for old, new in zip((state.x, state.f, state.g), (state.trial, f, g), strict=True)
+                )
+            ),
+            lambda aside: aside,
+            state.aside,
+        )
+        aside = aside._replace(f=jnp.where(changed & (f_at <= aside.f), jnp.inf, aside.f))
         now = jnp.stack([f_at, gnorm])
         progress = jnp.any(now < jnp.stack([state.low[0] - 4 * eps * jnp.abs(state.low[0]), 0.9 * state.low[1]]))
-        stalled = jnp.where(accept, jnp.where(progress, 0, state.stalled + 1), state.stalled)
+        stalled = jnp.where(changed, jnp.where(progress, 0, state.stalled + 1), state.stalled)
 
         status = jnp.where(stalled >= self.patience, Status.PRECISION_LIMIT, RUNNING)
         hidden = -state.slope <= noise
@@ -131,8 +132,9 @@ class LBFGS(Method):
         status = jnp.where(failed, why, status)
         status = jnp.where(f == -jnp.inf, Status.UNBOUNDED, status)
         return State(
-            trial=self.move(problem, x, d, search.alpha), x=x, f=f_at, g=g_at, gnorm=gnorm, step=step,
-            n_iters=state.n_iters + (accept & ~first), status=status, d=d, slope=slope,
+            trial=self.move(problem, x, d, search.alpha), x=x, f=f_at, g=g_at, gnorm=gnorm,
+            step=jnp.where(wolfe, state.search.alpha, state.step),
+            n_iters=state.n_iters + (changed & ~first), status=status, d=d, slope=slope,
             pairs=kept._replace(w=pairs.w), search=search, aside=aside, low=jnp.minimum(state.low, now), stalled=stalled,
         )  # fmt: skip
 
@@ -148,7 +150,7 @@ class LBFGS(Method):
         self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any
     ) -> tuple[Any, Any, Any]:
         """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
-        pairs, hg = add_and_apply(forget(pairs, restart), g, y, jnp.vdot(s, s), wanted, problem.eps)
+        pairs, hg = add_and_apply(forget(pairs, restart), g, s, y, wanted, problem.eps)
         return pairs, jnp.where(jnp.vdot(g, hg) > 0, -hg, -g), None
 
     def first_step(self, problem: Any, f: Any, dd: Any) -> Any:
@@ -161,7 +163,9 @@ class LBFGS(Method):
 
     def finish(self, problem: Any, state: State) -> State:
         swap = (state.aside.f < state.f) & ((state.status <= 0) | (state.status == Status.PRECISION_LIMIT))
-        x, f, g = jax.tree_util.tree_map(lambda a, b: jnp.where(swap, a, b), tuple(state.aside), (state.x, state.f, state.g))
+        x, f, g = jax.tree_util.tree_map(
+            lambda a, b: jnp.where(swap, a, b), tuple(state.aside), (state.x, state.f, state.g)
+        )
         return state._replace(x=x, f=f, g=g, gnorm=problem.optimality(x, g))
 
 

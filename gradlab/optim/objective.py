@@ -155,4 +155,3 @@ class Bound:
     def aux(self, x: jax.Array) -> tuple:
         """The auxiliary outputs at x."""
         return self.objective.values.composable.traced([*self.objective.flat.leaves(x), *self.rest])[1:]
-

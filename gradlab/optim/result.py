@@ -100,9 +100,12 @@ class Status(IntEnum):
             'than a limited memory can follow. Use method="newton-cg" (or "trust-region"), or scale the variables.'
         ),
     )
-    NO_ROOT = -9, (
-        "stopped at a minimum of the equations' size that is not zero: there is no root near here. Start elsewhere, or "
-        "use gradlab.optim.least_squares if the smallest size is what you want."
+    NO_ROOT = (
+        -9,
+        (
+            "stopped at a minimum of the equations' size that is not zero: there is no root near here. Start elsewhere, or "
+            "use gradlab.optim.least_squares if the smallest size is what you want."
+        ),
     )
 
 

@@ -27,7 +27,9 @@ class _Vector:
 
     def __init__(self, flat: Flat):
         self.flat, self.n, self.dtype = flat, flat.size, flat.dtype
-        self.eps = max([float(jnp.finfo(aval.dtype).eps) for aval in flat.avals], default=float(jnp.finfo(flat.dtype).eps))
+        self.eps = max(
+            [float(jnp.finfo(aval.dtype).eps) for aval in flat.avals], default=float(jnp.finfo(flat.dtype).eps)
+        )
 
     def optimality(self, x: jax.Array, g: jax.Array) -> jax.Array:
         return jnp.max(jnp.abs(g), initial=0)

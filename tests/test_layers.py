@@ -24,7 +24,7 @@ FLOORS = (
     {"numpy"},
     {"random", "scipy"},
     {"interop", "sparse", "optim", "tools"},
-    {"__init__"},
+    {"__init__", "__main__"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 MAX_LINES = 500

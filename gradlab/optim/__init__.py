@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from ..ir.extras import later
 from . import problems as problems
 from .curve_fit import curve_fit as curve_fit
 from .experiment import experiment as experiment
-from .extras import later
 from .least_squares import least_squares as least_squares
 from .method import Method as Method
 from .methods import METHODS as METHODS

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..ir.errors import ArgumentError
-from .extras import Missing
+from ..ir.extras import Missing
 from .fused import is_key
 
 try:

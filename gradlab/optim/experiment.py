@@ -211,7 +211,7 @@ class Counted:
     def __call__(self, x: Any) -> tuple[float, np.ndarray]:
         if len(self.fs) >= self._budget:
             raise _Spent
-        f, g = self._both(jnp.asarray(x, self._x0.dtype))
+        f, g = jax.device_get(self._both(jnp.asarray(x, self._x0.dtype)))
         f, g = float(f), np.asarray(g, np.float64)
         self.fs.append(f)
         self.gnorms.append(float(np.max(np.abs(g), initial=0)))

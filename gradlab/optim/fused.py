@@ -104,6 +104,10 @@ class Steps:
         """
         return self._programs(state, self.resident, batches, key, jnp.int32(start), jnp.int32(stop))
 
+    def lower(self, state: State, batches: Any, key: Any) -> Any:
+        """The program of `call` as JAX lowers it, to look at."""
+        return self._programs.lower(state, self.resident, batches, key, jnp.int32(0), jnp.int32(1))
+
     # -- inside the program
 
     def _loop(self, state, resident, batches, key, start, stop):
@@ -117,8 +121,9 @@ class Steps:
 
         def body(carry):
             i, state, logs = carry
-            state, batch = lax.optimization_barrier((state, self._batch(resident, batches, i)))
-            state, row = lax.optimization_barrier(self._step(state, batch, key))
+            batch = lax.optimization_barrier(self._batch(resident, batches, i))
+            state, row = self._step(state, batch, key)  # no barrier around the state: XLA would copy all of it
+            row = lax.optimization_barrier(row)
             logs = {name: logs[name].at[i].set(row[name]) for name in logs}
             return i + ~state.halted, state, logs
 
@@ -141,19 +146,22 @@ class Steps:
         for leaf in jax.tree.leaves(grads):
             finite &= jnp.all(jnp.isfinite(leaf))
 
-        extra = {}
-        if isinstance(recipe.optimizer, optax.GradientTransformationExtraArgs):
-            extra = {"value": value, "grad": grads, "value_fn": self._value_of(batch, key)}
-        updates, opt = recipe.optimizer.update(grads, state.opt, state.params, **extra)
-        params = optax.apply_updates(state.params, updates)
-        ema, decay = state.ema, recipe.ema
-        if decay is not None:
-            ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, params)
+        def update() -> tuple:
+            extra = {}
+            if isinstance(recipe.optimizer, optax.GradientTransformationExtraArgs):
+                extra = {"value": value, "grad": grads, "value_fn": self._value_of(batch, key)}
+            updates, opt = recipe.optimizer.update(grads, state.opt, state.params, **extra)
+            params = optax.apply_updates(state.params, updates)
+            _require_same(state.params, params, "parameters")
+            _require_same(state.opt, opt, "state")
+            ema, decay = state.ema, recipe.ema
+            if decay is not None:
+                ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, ema, params)
+            return jax.tree.map(_typed_as, (params, opt, ema), old)
 
-        _require_same(state.params, params, "parameters")
-        _require_same(state.opt, opt, "state")
+        # A branch, for `where` would make XLA copy parameters and optimizer state at every step.
         old = (state.params, state.opt, state.ema)
-        params, opt, ema = jax.tree.map(lambda new, kept: _either(finite, new, kept), (params, opt, ema), old)
+        params, opt, ema = lax.cond(finite, update, lambda: old)
         at_fault = ~finite  # a gradient that only the loss scale drove out of range is nobody's fault
         scaled = None
         if state.scale is not None:
@@ -182,7 +190,8 @@ class Steps:
 
         def of(batch, key):
             (_, (value, metrics)), grads = self._gradient(params, batch, key, scale)
-            return value, _scalars(metrics), jax.tree.map(lambda g: g / scale, grads)
+            # The direction of steepest ascent is the conjugate of what JAX calls the gradient.
+            return value, _scalars(metrics), jax.tree.map(lambda g: jnp.conj(g) / scale, grads)
 
         if n == 1:
             return of(batch, key)
@@ -281,9 +290,8 @@ def is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _either(condition: Any, new: Any, kept: Any) -> Any:
-    """`new` where the condition holds, in the type it had before; else `kept`."""
-    return jnp.where(condition, new if is_key(kept) else jnp.asarray(new, kept.dtype), kept)
+def _typed_as(new: Any, kept: Any) -> Any:
+    return new if is_key(kept) else jnp.asarray(new, kept.dtype)
 
 
 def _require_same(before: Any, after: Any, what: str) -> None:

@@ -15,6 +15,9 @@ from .method import RUNNING, Method, Problem, blank, choose
 from .result import Status
 
 
+SEARCHING, ACCEPTED, RESCUED, RESTART, FAILED, FIRST = range(6)  # what a search has come to
+
+
 class Aside(NamedTuple):
     """A point met on the way that is lower than the iterate; f is inf while there is none."""
 
@@ -73,16 +76,20 @@ class LBFGS(Method):
         first = jnp.isinf(state.f)
         eps = problem.eps
         noise = eps ** (2 / 3) * jnp.abs(state.f)
-        search, wolfe = advance(
-            state.search, Wolfe(self.c1, self.c2), state.f, state.slope, noise, f, jnp.vdot(g, state.d)
-        )
-        invisible = jnp.isfinite(search.hi[0]) & (-search.alpha * state.slope <= eps * jnp.abs(state.f))
-        ended = ~wolfe & ~first & ((search.trials >= self.max_trials) | invisible)
-        endless = jnp.isinf(search.hi[0])  # no step was too far
-        rescued = ended & ~endless & (state.aside.f < state.f)
-        restart = ended & ~endless & ~rescued & jnp.any(state.pairs.sy != 0)
-        failed = ended & ~rescued & ~restart
+        slope = jnp.vdot(g, state.d)
 
+        def advanced() -> tuple[Search, Any]:
+            search, wolfe = advance(state.search, Wolfe(self.c1, self.c2), state.f, state.slope, noise, f, slope)
+            bracketed = jnp.isfinite(search.hi[0])
+            invisible = bracketed & (-search.alpha * state.slope <= eps * jnp.abs(state.f))
+            ended = (search.trials >= self.max_trials) | invisible
+            again = jnp.where(jnp.any(state.pairs.sy != 0), RESTART, FAILED)
+            end = jnp.where(bracketed, jnp.where(state.aside.f < state.f, RESCUED, again), FAILED)
+            return search, jnp.where(wolfe, ACCEPTED, jnp.where(ended, end, SEARCHING)).astype(jnp.int32)
+
+        # A branch, so that XLA computes the decision once and not again in all that depends on it.
+        search, outcome = lax.cond(first, lambda: (state.search, jnp.asarray(FIRST, jnp.int32)), advanced)
+        wolfe, rescued, restart, failed = (outcome == k for k in (ACCEPTED, RESCUED, RESTART, FAILED))
         moved, changed = wolfe | first, wolfe | first | rescued
         trial_gnorm = problem.optimality(state.trial, g)
         x, f_at, g_at, gnorm = jax.tree_util.tree_map(
@@ -128,7 +135,7 @@ class LBFGS(Method):
         hidden = -state.slope <= noise
         why = jnp.where(hidden, Status.PRECISION_LIMIT, Status.LINE_SEARCH_FAILED)
         why = jnp.where(jnp.isinf(search.hi[1]), Status.NONFINITE, why)
-        why = jnp.where(endless | (state.f < -_far(problem.dtype)), Status.UNBOUNDED, why)
+        why = jnp.where(jnp.isinf(search.hi[0]) | (state.f < -_far(problem.dtype)), Status.UNBOUNDED, why)
         status = jnp.where(failed, why, status)
         status = jnp.where(f == -jnp.inf, Status.UNBOUNDED, status)
         return State(

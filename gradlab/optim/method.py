@@ -85,7 +85,7 @@ class Method:
         return state
 
 
-_LARGE = 4096  # entries from which on a branch that may be skipped is cheaper than computing both
+_LARGE = 0  # entries from which on a branch that may be skipped is cheaper than computing both
 
 
 def choose(n: int, which: Any, yes: Callable, no: Callable, *operands: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.errors import ArgumentError
-from .extras import Missing
+from ..ir.extras import Missing
 
 try:
     from tqdm.auto import tqdm

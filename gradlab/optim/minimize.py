@@ -21,7 +21,6 @@ import numpy as np
 
 from ..ir.errors import ArgumentError
 from .iterate import Limits
-from .method import Method
 from .methods import method_named
 from .result import Result
 from .solver import box_of, solver_of

@@ -15,7 +15,7 @@ from ..api.calling import Reading
 from ..api.programs import Program, jvp_program, value_and_grad_program
 from ..api.results import described, filled, split_aux
 from ..ir.errors import DTypeError, NonScalarError
-from ..ir.graph import Aval, Graph
+from ..ir.graph import Graph
 from ..trace.avals import aval_of
 from ..trace.tracer import Tracer
 from .flat import Flat, flat_of

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ..ir.errors import ArgumentError
-from .extras import Missing
+from ..ir.extras import Missing
 from .profiles import data_profile, performance_profile
 from .result import Result
 from .trained import Trained
@@ -187,17 +187,20 @@ def _training(runs: Mapping[str, Trained], title: str | None) -> Any:
             for j, name in enumerate(shown):
                 values = run.history.get(name)
                 if values is not None:
-                    text = " ".join(part for part in (label, name.removeprefix("eval/")) if part)
+                    text = label if len(shown) == 1 else f"{label} {name.removeprefix('eval/')}".strip()
                     style = look(i if len(shown) == 1 else i * len(shown) + j)
-                    panels[2].plot(run.history["eval/step"], values, "o-", ms=3, label=text, color=style["color"])
-        for axes, name in zip(panels, ("loss", "‖gradient‖", "evaluation"), strict=False):
+                    panels[2].plot(
+                        run.history["eval/step"], values, "o-", ms=3, label=text or None, color=style["color"]
+                    )
+        evaluation = shown[0].removeprefix("eval/") if len(shown) == 1 else "evaluation"
+        for axes, name in zip(panels, ("loss", "‖gradient‖", evaluation), strict=False):
             axes.set(xlabel="step", ylabel=name)
             axes.margins(x=0.02)
         for axes in panels[:2]:
             axes.set_yscale("log" if all(_positive(line) for line in axes.lines) else "linear")
         if len(runs) > 1:
             legend_beside(panels[0], min(len(runs), 5))
-        if shown:
+        if len(shown) > 1 or (shown and len(runs) > 1):
             legend_beside(panels[2], 2)
         if title:
             figure.suptitle(title)

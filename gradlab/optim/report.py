@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir.errors import ArgumentError
-from .extras import later
+from ..ir.extras import later
 from .runs import OneRun
 
 if TYPE_CHECKING:

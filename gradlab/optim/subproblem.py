@@ -43,10 +43,11 @@ def spectrum(hessian: jax.Array, g: jax.Array) -> Spectrum:
 
 
 def newton_length(s: Spectrum) -> jax.Array:
-    """The length of the Newton step with the eigenvalues' magnitudes in their place, the smallest ones cut off."""
+    """The Newton step's length with the eigenvalues' magnitudes in their place, the smallest cut off; 1 for H = 0."""
     size = jnp.abs(s.eigenvalues)
-    floor = jnp.maximum(1e-10 * jnp.max(size), jnp.finfo(size.dtype).tiny)
-    return jnp.linalg.norm(s.gradient / jnp.maximum(size, floor))
+    largest = jnp.max(size)
+    length = jnp.linalg.norm(s.gradient / jnp.where(largest > 0, jnp.maximum(size, 1e-10 * largest), 1))
+    return jnp.where(largest > 0, length, 1)
 
 
 def exact_step(s: Spectrum, radius: jax.Array, floor: float | None = None) -> Step:

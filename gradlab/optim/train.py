@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from ..ir.errors import ArgumentError, DTypeError
-from .extras import later
+from ..ir.extras import later
 from .feeding import Feed, Mark, Plan
 from .fused import Recipe, Steps, is_key
 from .loading import Source, source_of
@@ -174,15 +174,14 @@ def train(
         first = None if steps is not None and step >= steps else feed.peek()
         if first is not None:
             programs.check(state, first, key)
+        total = steps if steps is not None else _total(source, epochs, accumulate)
+        bar = Bar(progress, total, step)
+        outlets.open(step, found is not None and found[1]["evaluated_at"] == step)
         if store is not None and not found and store.latest is not None:
             store.clear()
-        outlets.open(step, found is not None and found[1]["evaluated_at"] == step)
-
-        total = steps if steps is not None else _total(source, epochs, accumulate)
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(first))
         pace = Pace(steps_per_call, size, _cap(plan, source, recipe))
         feed.k, feed.size = pace.k, pace.size
-        bar = Bar(progress, total, step)
         save = None if store is None else _saver(store, settings)
         run = Run(programs, state, key, feed, plan, pace, options, bar, outlets, save, mark)
         if evaluate is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.metadata
 import importlib.util
+import pkgutil
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -85,7 +85,7 @@ def _function(where: str) -> Callable:
     else:
         sys.path.insert(0, str(Path.cwd()))
         try:
-            found = importlib.import_module(module)
+            found = pkgutil.resolve_name(f"{module}:")
         except ModuleNotFoundError as error:
             raise ArgumentError(f"the module {module!r} cannot be imported from {Path.cwd()}: {error}.") from None
     for name in path.split("."):

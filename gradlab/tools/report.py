@@ -14,8 +14,8 @@ from typing import Any
 from ..api import grad
 from ..api.arguments import name_of, require_function
 from ..ir.errors import ArgumentError
+from ..ir.extras import later
 from ..ir.pretty import pretty
-from ..optim.extras import later
 from ..passes.pipeline import tidy
 from .cost import cost
 from .diagnose import Diagnosis, diagnose

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..ir.extras import Missing
 from ..ir.graph import Graph
 from ..lower.compile import Executable
-from ..optim.extras import Missing
 from ..passes.pipeline import tidy
 from ..transforms.jvp import jvp_graph
 

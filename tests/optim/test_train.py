@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.ir.errors import ArgumentError, DTypeError, GradlabError, NonScalarError, ShapeError
 from gradlab.optim import TrainStatus, train
+from gradlab.optim.fused import Recipe, Steps
+from gradlab.optim.precision import precision_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -121,7 +124,27 @@ def test_the_fused_step_donates_its_state(monkeypatch):
     assert seen[0]["w"].is_deleted() and not seen[-1]["w"].is_deleted()
 
 
+def test_the_loop_copies_neither_parameters_nor_optimizer_state():
+    """All of it is updated where it lies: a copy of each would double what a step of a large model moves."""
+    recipe = Recipe(
+        loss=lambda params, batch: gnp.mean((batch @ params) ** 2), has_aux=False, optimizer=ADAM, keyed=False,
+        accumulate=1, precision=precision_of(None, None), ema=0.9, on_nonfinite="skip", max_nonfinite=3,
+    )  # fmt: skip
+    steps = Steps(recipe, None)
+    state = steps.initial(np.ones((47, 31), np.float32))
+    compiled = steps.lower(state, np.zeros((4, 5, 47), np.float32), None).compile().as_text()
+    assert "f32[47,31]" in compiled and not re.search(r"f32\[47,31\]\S* copy\(", compiled)
+
+
 # -- what a step is made of
+
+
+def test_complex_parameters_go_downhill():
+    target = np.array([1 + 2j, -3j], np.complex64)
+    result = train(
+        lambda z, b: gnp.sum(gnp.abs(z - b) ** 2), np.zeros(2, np.complex64), [target], optax.sgd(0.1), steps=60
+    )
+    np.testing.assert_allclose(result.params, target, atol=1e-4)
 
 
 def test_accumulation_is_the_larger_batch():

@@ -48,6 +48,9 @@ RIGHT = {
     "jax.numpy": (lambda x: jnp.sum(jnp.sin(x) * x), (X,), 1),
     "several results": (lambda x: {"a": x[0] * x[1], "n": gnp.argmax(x), "b": (gnp.exp(x),)}, (X,), 2),
     "float32": (lambda x: gnp.linalg.norm(x) ** 3, (X.astype(np.float32),), 2),
+    "the edge of a domain": (gnp.arccos, (np.array([0.999999, -0.5, 0.0]),), 1),
+    "float16": (lambda x: gnp.tanh(x).sum(), (np.linspace(0.2, 1, 3).astype(np.float16),), 1),
+    "bfloat16": (lambda x: gnp.tanh(x).sum(), (jnp.linspace(0.2, 1, 3).astype(jnp.bfloat16),), 1),
     "scales": (lambda x: gnp.log(x).sum(), (np.array([1e-8, 1.0, 1e5]),), 2),
     "an integer beside": (lambda x, n: x**n, (X, 3), 1),
 }

@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from ..ir.errors import MissingExtraError
+from .errors import MissingExtraError
 
 
 class Missing:
@@ -21,6 +21,9 @@ class Missing:
 
     def __bool__(self) -> bool:
         return False
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return self.module
 
     def __getattr__(self, name: str) -> Any:
         package, extra, purpose = self._wanted

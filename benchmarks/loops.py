@@ -287,34 +287,38 @@ def repeated(trips: Any, a: Any, x: Any, checkpoints: int | None = None) -> Any:
 def of_while(n: int, budget: float) -> list[dict]:
     """One parameter, and `n` of them at once, which have to go back through the states."""
     x = jnp.linspace(0.1, 1.0, n)
-    a = {"one parameter": jnp.float64(0.9), f"{n} parameters": jnp.full(n, 0.9)}
     rows = []
-    for name, a in a.items():
-        one = a.ndim == 0
+    for name, a in {"one parameter": jnp.float64(0.9), f"{n} parameters": jnp.full(n, 0.9)}.items():
         reverse = jax.jit(gl.grad(repeated, 1))
         forward = jax.jit(lambda trips, a, x: gl.jvp(lambda a: repeated(trips, a, x), (a,), (jnp.ones_like(a),))[1])
         for trips in (0, 1, 7, 353, 100_000):
-            compiled = reverse.lower(trips, a, x).compile()
-            scan = jax.jit(
-                jax.grad(
-                    lambda a: jnp.sum(jax.lax.scan(lambda c, _: (jnp.sin(c * a) + 0.1 * x, None), x, None, trips)[0])
-                )  # noqa: B023
+            rows.append(
+                {"program": f"while_loop, {name}, {trips} trips", **of_trips(reverse, forward, trips, a, x, budget)}
             )
-            error = agree(compiled(trips, a, x).sum(), forward(trips, a, x)) if trips else 0.0
-            error = max(error, agree(compiled(trips, a, x), scan(a)) if trips else float(jnp.sum(compiled(0, a, x))))
-            calls = {"gradlab": lambda c=compiled, t=trips: jax.block_until_ready(c(t, a, x)),  # noqa: B023
-                     "forward": lambda t=trips: jax.block_until_ready(forward(t, a, x)),  # noqa: B023
-                     "jax.scan": lambda s=scan: jax.block_until_ready(s(a))}  # noqa: B023  # fmt: skip
-            seen = interleaved(calls, budget, rounds=(5, 40))
-            rows.append({
-                "program": f"while_loop, {name}, {trips} trips", "error": error, "seconds": medians(seen),
-                "ratio": {peer: ratio(seen, peer) for peer in ("forward", "jax.scan")},
-                "memory": {"gradlab": compiled.memory_analysis().temp_size_in_bytes,
-                           "jax.scan": scan.lower(a).compile().memory_analysis().temp_size_in_bytes},
-            })  # fmt: skip
             show(rows[-1])
-            assert one or trips < 353 or rows[-1]["memory"]["gradlab"] == rows[-2]["memory"]["gradlab"]
     return rows
+
+
+def of_trips(reverse: Callable, forward: Callable, trips: int, a: Any, x: Any, budget: float) -> dict:
+    def through_scan(a):
+        return jnp.sum(jax.lax.scan(lambda c, _: (jnp.sin(c * a) + 0.1 * x, None), x, None, trips)[0])
+
+    compiled = reverse.lower(trips, a, x).compile()
+    scan = jax.jit(jax.grad(through_scan)).lower(a).compile()
+    error = max(agree(compiled(trips, a, x).sum(), forward(trips, a, x)), agree(compiled(trips, a, x), scan(a)))
+    calls = {
+        "gradlab": lambda: jax.block_until_ready(compiled(trips, a, x)),
+        "forward": lambda: jax.block_until_ready(forward(trips, a, x)),
+        "jax.scan": lambda: jax.block_until_ready(scan(a)),
+    }
+    seen = interleaved(calls, budget, rounds=(5, 40))
+    memory = {"gradlab": compiled, "jax.scan": scan}
+    return {
+        "error": error,
+        "seconds": medians(seen),
+        "ratio": {peer: ratio(seen, peer) for peer in ("forward", "jax.scan")},
+        "memory": {name: f.memory_analysis().temp_size_in_bytes for name, f in memory.items()},
+    }
 
 
 def show(row: dict) -> None:

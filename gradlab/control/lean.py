@@ -195,8 +195,16 @@ def _while(eqn: Eqn, made: Made):
     tested, fixed = Operands(in_cond), Operands(in_body)
     for v, a in zip(cond.inputs, on_cond, strict=False):
         tested.add_constant(v, a) if how.counter < 0 else tested.add(v, a)
+    inside: list[Eqn] = []
     for v, a in zip(body.inputs, on_body, strict=False):
-        fixed.add_constant(v, a)
+        spread = made_by(a, broadcast_p, made)
+        if spread is not None and spread.inputs[0].aval.size == 1 < v.aval.size:
+            # A number is repeated inside, so that its derivative is that of one number.
+            number = Var(spread.inputs[0].aval)
+            fixed.add_constant(number, spread.inputs[0])
+            inside.append(Eqn(broadcast_p, (number,), (v,), spread.params, spread.where))
+        else:
+            fixed.add_constant(v, a)
     constants = dict(zip(body.inputs, on_body, strict=False))
     results: dict[Var, Atom] = {}
     kept = []
@@ -209,11 +217,17 @@ def _while(eqn: Eqn, made: Made):
             results[out] = start
         else:
             kept.append(k)
-    if not results and not in_cond and not in_body:
+    if not results and not in_cond and not in_body and not inside:
         return None
     test = Graph([*tested.inputs, *(of_cond[k] for k in kept)], substituted(cond, in_cond), now(in_cond, cond.outputs))
     ends = now(in_body, [body.outputs[k] for k in kept])
-    graph = tidy(Graph([*fixed.inputs, *(of_body[k] for k in kept)], substituted(body, in_body), ends))
+    graph = tidy(
+        Graph(
+            [*fixed.inputs, *(of_body[k] for k in kept)],
+            substituted(Graph((), (*inside, *body.eqns), ()), in_body),
+            ends,
+        )
+    )
     counter = kept.index(how.counter) if how.counter >= 0 else -1
     params = {
         "cond": tidy(test) if how.counter < 0 else test,

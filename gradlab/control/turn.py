@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.graph import Atom, Aval, Eqn, Graph, Lit, Var
+from ..ir.graph import Atom, Aval, Eqn, Graph, Lit, Var, is_key
 from ..ops.dynamic import dynamic_slice_p
 from ..ops.families import broadcast_p, reshape_p
 from ..ops.shape import slice_p
@@ -158,7 +158,9 @@ class Turn:
         for c, back in early.items():
             if c in self.cut or any(v == c and back < len(start) for v, start in self.chains):
                 continue
-            (self.ys if back else self.last).append(c)
+            # A carry starts from zeros, and there are no zeros among random keys.
+            stacks = back > 0 or is_key(self.code.values[self.w.base + c].dtype)
+            (self.ys if stacks else self.last).append(c)
 
     def result(self, at: int, c: int, outs: Sequence[Var]) -> Item:
         """What the value c of turn `at` is, after the loop."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import jax
@@ -179,7 +178,7 @@ def test_a_line_that_others_read_is_not_summed_twice():
 
 @pytest.mark.parametrize("make", [lambda x: add(sin(x), x), lambda x: mul(x, x)], ids=["diamonds", "squares"])
 def test_a_shared_line_is_walked_once(make):
-    """2⁶⁰ paths through sixty diamonds; one pick."""
+    """2⁶⁰ paths through sixty diamonds, one pick: a pass that walked them all would never end."""
 
     def fn(x, i):
         for _ in range(60):
@@ -187,9 +186,7 @@ def test_a_shared_line_is_walked_once(make):
         return pick(x, i, axis=0)
 
     graph = staged(fn, (array(K), index()))
-    start = time.perf_counter()
     after = check(sink(graph))
-    assert time.perf_counter() - start < 5.0
     assert len(after.eqns) <= 3 * len(graph.eqns)
 
 

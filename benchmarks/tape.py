@@ -1,0 +1,53 @@
+"""What a `GradientTape` costs beside an eager `gl.grad` of the same function, interleaved: `python benchmarks/tape.py`."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from timing import interleaved, medians
+
+import gradlab as gl
+import gradlab.numpy as gnp
+
+
+def polynomial(x, y):
+    return x * x * y + y + 2
+
+
+def network(w, v):
+    return (gnp.tanh(gnp.tanh(w @ v) @ w) ** 2).sum()
+
+
+def chain(x, y):
+    for _ in range(100):
+        x = gnp.sin(x) * y
+    return x
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    cases = {
+        "x²y+y+2": (polynomial, (3.0, 4.0)),
+        "two tanh layers": (network, (rng.standard_normal((16, 16)), rng.standard_normal(16))),
+        "chain of 200": (chain, (0.5, 1.1)),
+    }
+    print("| gradient of | gl.grad | GradientTape | ratio |\n|---|--:|--:|--:|")
+    for name, (f, args) in cases.items():
+        at = [jnp.asarray(a) for a in args]
+        variables = [gl.Variable(a) for a in args]
+
+        def by_tape(f=f, variables=variables):
+            with gl.GradientTape() as tape:
+                out = f(*variables)
+            return tape.gradient(out, variables)
+
+        def by_grad(f=f, at=at):
+            return gl.grad(f, argnums=(0, 1))(*at)
+
+        found = medians(interleaved({"grad": by_grad, "tape": by_tape}, budget=3.0))
+        ratio = found["tape"] / found["grad"]
+        print(f"| {name} | {1e6 * found['grad']:.0f} µs | {1e6 * found['tape']:.0f} µs | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -269,8 +269,8 @@ _because(
     "diag_indices diag_indices_from digitize equal flatnonzero gcd greater greater_equal indices invert isclose "
     "iscomplex isfinite isin isinf isnan isneginf isposinf isreal lcm left_shift less less_equal lexsort logical_and "
     "logical_not logical_or logical_xor mask_indices nanargmax nanargmin nonzero not_equal packbits ravel_multi_index "
-    "right_shift searchsorted signbit tril_indices tril_indices_from triu_indices triu_indices_from unpackbits unravel_index "
-    "linalg.matrix_rank",
+    "right_shift searchsorted signbit tril_indices tril_indices_from triu_indices triu_indices_from unpackbits "
+    "unravel_index linalg.matrix_rank",
 )
 _because(
     "about types and shapes, or prints",

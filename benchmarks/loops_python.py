@@ -3,8 +3,8 @@
 Run:  python benchmarks/loops_python.py        (--quick: shorter loops; --cpu: seconds of CPU time, for a
 busy machine; loops.py imports the rows)
 
-  first     a first call of jit(grad(f)): reading, rewriting, XLA, one run. `read` of it is the tracing of the user's
-            loop, `rest` all the other Python work and XLA's, which hardly depends on the number of turns
+  first     a first call of jit(grad(f)) in its parts: trace (of which `read` is the tracing of the user's loop; the
+            rest finds the loop and differentiates it), compile (XLA's, which does not depend on the turns), and a run
   minors    the determinant by Laplace's rule, in Python recursion: first call and run, interleaved with JAX
   reading   seconds to trace, and to look for repetitions in, programs of 10³ to 10⁶ equations
 """
@@ -122,10 +122,17 @@ CLOCK: list[Callable[[], float]] = [time.perf_counter]
 # -- rows
 
 
-def _first(jitted: Any, args: Sequence[Any]) -> tuple[float, Any]:
-    start = CLOCK[0]()
-    out = jax.block_until_ready(jitted(*args))
-    return CLOCK[0]() - start, out
+def _first(jitted: Any, args: Sequence[Any]) -> tuple[dict[str, float], Any]:
+    """A first call in its parts, seconds: reading and rewriting, compiling (JAX's lowering and XLA), running."""
+    marks = [CLOCK[0]()]
+    traced = jitted.trace(*args)
+    marks.append(CLOCK[0]())
+    compiled = traced.lower().compile()
+    marks.append(CLOCK[0]())
+    out = jax.block_until_ready(compiled(*args))
+    marks.append(CLOCK[0]())
+    parts = dict(zip(("trace", "compile", "run"), np.diff(marks).tolist(), strict=True))
+    return {"total": sum(parts.values()), **parts}, out
 
 
 def _reading(f: Callable, args: Sequence[Any]) -> tuple[float, int]:
@@ -148,7 +155,7 @@ def first_call(name: str, steps: int, unrolled: bool = False) -> dict:
         "program": name,
         "steps": steps,
         "equations": equations,
-        "seconds": {"gradlab": own, "read": read, "rest": own - read, "jax scan": scan},
+        "seconds": {"read": read, "gradlab": own, "jax scan": scan},
         "error": max(_difference(a, b) for a, b in zip(got, want, strict=True)),
     }
     if unrolled:
@@ -185,7 +192,7 @@ def determinant(budget: float, size: int = 6) -> dict:
     )
     return {
         "program": f"minors {size}×{size}",
-        "first": {"gradlab": own, "jax": peer, "ratio": peer / own},
+        "first": {"gradlab": own["total"], "jax": peer["total"], "ratio": peer["total"] / own["total"]},
         "run": {**medians(seen), "ratio": ratio(seen, "jax")},
         "error": _difference(got, want),
     }
@@ -232,18 +239,14 @@ def rows(quick: bool = False) -> dict[str, list[dict]]:
 
 
 def print_rows(found: dict[str, list[dict]]) -> None:
-    print("first call of the gradient of a Python loop [s]")
-    print(
-        f"{'':<6}{'turns':>7}{'equations':>11}{'gradlab':>9}{'= read':>8}{'+ rest':>8}"
-        f"{'JAX scan':>10}{'unrolled':>10}  error"
-    )
+    print("first call of the gradient of a Python loop, seconds; `read` is the tracing of the loop in `trace`")
+    titles = ("turns", "equations", "read", "trace", "compile", "total", "JAX scan", "unrolled")
+    print(f"{'':<6}" + "".join(f"{title:>10}" for title in titles) + "  error")
     for row in found["first"]:
         s = row["seconds"]
-        unrolled = f"{s['jax unrolled']:10.2f}" if "jax unrolled" in s else f"{'–':>10}"
-        print(
-            f"{row['program']:<6}{row['steps']:>7}{row['equations']:>11}{s['gradlab']:>9.2f}{s['read']:>8.2f}"
-            f"{s['rest']:>8.2f}{s['jax scan']:>10.2f}{unrolled}  {row['error']:.0e}"
-        )
+        own, peers = s["gradlab"], [s[k]["total"] for k in ("jax scan", "jax unrolled") if k in s]
+        cells = "".join(f"{t:>10.2f}" for t in (s["read"], own["trace"], own["compile"], own["total"], *peers))
+        print(f"{row['program']:<6}{row['steps']:>10}{row['equations']:>10}{cells:<60}  {row['error']:.0e}")
     for row in found["run"]:
         own, peer = row["run"]["gradlab"], row["run"]["jax scan"]
         print(

@@ -126,7 +126,7 @@ def starts(lanes: int = 64) -> tuple[Callable, tuple[Any, ...], tuple[int, ...]]
     return (lambda x: p.fun(x)), (x0,), (0,)
 
 
-def regressions(lanes: int = 32, m: int = 2000, d: int = 40) -> tuple[Callable, tuple[Any, ...], tuple[int, ...]]:
+def regressions(lanes: int = 32, m: int = 200, d: int = 20) -> tuple[Callable, tuple[Any, ...], tuple[int, ...]]:
     """Logistic regressions on as many data sets: the objective is what costs."""
     rng = np.random.default_rng(1)
     a = rng.normal(size=(lanes, m, d)) * np.logspace(-1, 1, d)

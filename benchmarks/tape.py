@@ -1,4 +1,4 @@
-"""What a `GradientTape` costs beside an eager `gl.grad` of the same function, interleaved: `python benchmarks/tape.py`."""
+"""What a `GradientTape` costs beside an eager `gl.grad` of the same, interleaved: `python benchmarks/tape.py`."""
 
 from __future__ import annotations
 

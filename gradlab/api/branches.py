@@ -67,7 +67,7 @@ def _scalar(x: Any, of: str) -> Any:
 def _branched(which: Any, functions: Sequence[Callable], operands: tuple) -> Any:
     leaves, tree = tree_flatten(operands)
     avals = [aval_of(x) for x in leaves]
-    staged = [Staged(f, avals, lambda values, f=f: f(*tree_unflatten(tree, values))) for f in functions]
+    staged = [Staged(f, avals, lambda values, f=f: f(*tree_unflatten(tree, values)), operands) for f in functions]
     first, *others = staged
     for f, one in zip(functions[1:], others, strict=True):
         what, of = f"the result of {name_of(f)}", f"the result of {name_of(functions[0])}"

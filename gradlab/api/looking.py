@@ -12,8 +12,8 @@ import numpy as np
 from ..ir.graph import Graph
 from ..trace.tracer import Tracer
 from .arguments import require_function
-from .calling import FRESH
 from .jitting import read_arrays
+from .naming import named
 
 _INPUTS = (int, float, complex, np.ndarray, np.generic, jax.Array, Tracer)
 
@@ -30,12 +30,9 @@ def stage(fun: Callable) -> Callable[..., Graph]:
 
     @wraps(fun)
     def staged(*args: Any, **kwargs: Any) -> Graph:
-        kept, FRESH.on = FRESH.on, True
-        try:
+        with named():
             reading, _ = read_arrays(fun, args, kwargs, _is_input, concrete=True)
             return reading.end()[0]
-        finally:
-            FRESH.on = kept
 
     return staged
 

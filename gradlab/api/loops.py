@@ -58,7 +58,7 @@ def scan(
 
     avals = [aval_of(x) for x in carry]
     for _ in range(3):  # a weakly typed carry takes the type it meets, which may make another one strong
-        staged = Staged(f, [*avals, *row_avals], call)
+        staged = Staged(f, [*avals, *row_avals], call, (init, xs))
         n_ends = _pair(f, staged)
         met = [_met(a, b) for a, b in zip(avals, staged.avals, strict=False)]
         if len(met) != n or met == avals:
@@ -176,13 +176,13 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any, *, checkpo
     carry, tree = tree_flatten(init_val)
     avals = [aval_of(x) for x in carry]
     for _ in range(3):
-        body = Staged(body_fun, avals, lambda values: body_fun(tree_unflatten(tree, values)))
+        body = Staged(body_fun, avals, lambda values: body_fun(tree_unflatten(tree, values)), (init_val,))
         met = [_met(a, b) for a, b in zip(avals, body.avals, strict=False)]
         if len(body.avals) != len(carry) or met == avals:
             break
         avals = met
     require_same(f"what {name_of(body_fun)} returns", "its argument", tree, avals, body.tree, body.avals)
-    test = Staged(cond_fun, avals, lambda values: cond_fun(tree_unflatten(tree, values)))
+    test = Staged(cond_fun, avals, lambda values: cond_fun(tree_unflatten(tree, values)), (init_val,))
     _require_boolean(cond_fun, test)
     n = len(carry)
     starts = [converted(operand_of(x), aval) for x, aval in zip(carry, avals, strict=True)]

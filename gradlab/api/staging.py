@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..ir.errors import ShapeError, StructureError
@@ -12,20 +13,24 @@ from ..passes.pipeline import tidy
 from ..trace.avals import aval_of
 from ..trace.builder import AMBIENT, innermost
 from ..trace.tracer import Tracer
-from .arguments import leaf_paths, tree_flatten, tree_unflatten
-from .calling import Reading
+from .arguments import call_names, leaf_paths, tree_flatten, tree_unflatten
+from .calling import FRESH, Reading
 from .results import aval_of_result
 
 
 class Staged:
     """A function read once on values of these types.
 
+    **Arguments:** `operands`: the arguments, or others of the same structures, that `fun` takes there: they give its
+    inputs the names of its parameters.
     **Attributes:** `graph`: (x*, captured*) -> (y*); `captured`: the operands to pass for those; `tree`, `avals`:
     structure and types of what it returned.
     """
 
-    def __init__(self, fun: Callable, avals: Sequence[Aval], call: Callable[[Sequence[Any]], Any]):
-        reading = Reading(call, [None] * len(avals), avals, concrete=False)
+    def __init__(self, fun: Callable, avals: Sequence[Aval], call: Callable[[Sequence[Any]], Any], operands: tuple = ()):
+        # Only a program that is shown needs names.
+        names = partial(call_names, fun, operands, {}) if FRESH.on else tuple
+        reading = Reading(call, [None] * len(avals), avals, concrete=False, names=names)
         leaves, self.tree = tree_flatten(reading.result)
         self.avals = [aval_of_result(leaf, fun) for leaf in leaves]
         for leaf in leaves:

@@ -131,6 +131,14 @@ class Eqn(NamedTuple):
     where: Where | None = None
 
     @property
+    def assigned(self) -> Sequence[str | None]:
+        """For each result the variable that the user's code stores it in, where it does so at once."""
+        n = len(self.outputs)
+        if self.where is None:
+            return (None,) * n
+        return (self.where.assigned,) if n == 1 else self.where.unpacked(n)
+
+    @property
     def graphs(self) -> list[tuple[str, Graph]]:
         """The programs the equation carries, each with the name of its parameter."""
         found = []

@@ -6,6 +6,8 @@ import dis
 import linecache
 import os
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
@@ -78,8 +80,15 @@ class Where(NamedTuple):
         """The local variable this instruction's result is stored in, where that is the next thing the code does."""
         if self.suffix is None:
             return None
-        stem = self.stem or _assigned_names(self.code).get(self.lasti)
-        return None if stem is None else f"{stem}{self.suffix}"
+        stems = (self.stem,) if self.stem else _assigned_names(self.code).get(self.lasti, ())
+        return f"{stems[0]}{self.suffix}" if len(stems) == 1 else None
+
+    def unpacked(self, n: int) -> Sequence[str | None]:
+        """The `n` local variables this instruction's result is unpacked into next; None for each where it is not."""
+        names = () if self.suffix is None or self.stem else _assigned_names(self.code).get(self.lasti, ())
+        if n < 2 or len(names) != n:
+            return (None,) * n
+        return [None if name == "_" else f"{name}{self.suffix}" for name in names]
 
     def __str__(self) -> str:
         text = self.text
@@ -92,24 +101,43 @@ def tangent_name(name: str) -> str:
     return f"{name}_dot"
 
 
-_assigned: dict[int, tuple[CodeType, dict[int, str]]] = {}
+_assigned: dict[int, tuple[CodeType, dict[int, tuple[str, ...]]]] = {}
 
 
-def _assigned_names(code: CodeType) -> dict[int, str]:
+def _assigned_names(code: CodeType) -> dict[int, tuple[str, ...]]:
+    """instruction -> the variables its result is stored in: one, or those it is unpacked into, in order."""
     known = _assigned.get(id(code))
     if known is not None and known[0] is code:
         return known[1]
-    names: dict[int, str] = {}
-    previous: int | None = None
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("STORE_FAST", "STORE_NAME", "STORE_DEREF") and previous is not None:
+    names: dict[int, tuple[str, ...]] = {}
+    instructions = list(dis.get_instructions(code))
+    for k, (previous, instruction) in enumerate(pairwise(instructions), 1):
+        stored = _stored(instructions, k)
+        if stored:
             # A frame that waits for a call may point at any of the instruction's inline cache entries.
-            names.update(dict.fromkeys(range(previous, instruction.offset, 2), str(instruction.argval)))
-        previous = instruction.offset
+            names.update(dict.fromkeys(range(previous.offset, instruction.offset, 2), stored))
     if len(_assigned) > 1000:
         _assigned.clear()
     _assigned[id(code)] = (code, names)
     return names
+
+
+def _stored(instructions: Sequence[dis.Instruction], k: int) -> tuple[str, ...]:
+    """The variables that the instructions from number k on store what they are given in; none if it goes elsewhere."""
+    stored: list[str] = []
+    wanted = 1
+    while len(stored) < wanted and k < len(instructions):
+        one = instructions[k]
+        if one.opname == "UNPACK_SEQUENCE":
+            wanted += int(one.argval) - 1
+        elif one.opname == "STORE_FAST_STORE_FAST":
+            stored += one.argval
+        elif one.opname in ("STORE_FAST", "STORE_NAME", "STORE_DEREF"):
+            stored.append(str(one.argval))
+        else:
+            return ()
+        k += 1
+    return tuple(stored)
 
 
 def user_frame(depth: int = 1) -> FrameType | None:

@@ -11,6 +11,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var, chained, is_inexact
@@ -153,8 +154,7 @@ class _Writer:
             expression = self._expression(eqn, words)
             # Of several equations that one expression of the user's became, the last is what the variable holds.
             is_last = eqn.where is not None and (after is None or after.where != eqn.where)
-            assigned = eqn.where.assigned if eqn.where and is_last and len(eqn.outputs) == 1 else None
-            for v in eqn.outputs:
+            for v, assigned in zip(eqn.outputs, eqn.assigned if is_last else repeat(None), strict=False):
                 self.local[v] = self.names.take(v.name or assigned)
             names = [self.local[v] for v in eqn.outputs]
             targets = eqn.prim.targets(names, **eqn.params) if eqn.prim.targets else ", ".join(names)

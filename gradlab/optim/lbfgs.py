@@ -11,7 +11,7 @@ from jax import lax
 
 from .compact import add_and_apply, empty, forget, write
 from .linesearch import Search, Wolfe, advance, begin
-from .method import RUNNING, Method, Problem, blank, choose
+from .method import RUNNING, Method, Problem, blank
 from .result import Status
 
 
@@ -112,10 +112,9 @@ class LBFGS(Method):
         def stay(pairs: Any) -> tuple:
             return pairs._replace(w=None), state.d, state.slope, search
 
-        kept, d, slope, search = choose(problem.n, changed | restart, turn, stay, pairs)
+        kept, d, slope, search = lax.cond(changed | restart, turn, stay, pairs)
         lower = finite & (f < jnp.minimum(state.f, state.aside.f))
-        aside = choose(
-            problem.n,
+        aside = lax.cond(
             ~changed & lower | moved & (state.f < f),
             lambda aside: Aside(
                 *(

@@ -6,7 +6,6 @@ Line search and outer iteration are states of one machine, so a solve is one loo
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -83,16 +82,6 @@ class Method:
     def finish(self, problem: Problem, state: Any) -> Any:
         """The state to answer with, once it has stopped: here a method may put the best point it has met into x, f, g."""
         return state
-
-
-_LARGE = 0  # entries from which on a branch that may be skipped is cheaper than computing both
-
-
-def choose(n: int, which: Any, yes: Callable, no: Callable, *operands: Any) -> Any:
-    """`yes(*operands)` or `no(*operands)`: as a branch for long vectors, by computing both for short ones."""
-    if n >= _LARGE:
-        return jax.lax.cond(which, yes, no, *operands)
-    return jax.tree_util.tree_map(lambda a, b: jnp.where(which, a, b), yes(*operands), no(*operands))
 
 
 def blank(problem: Problem, x0: jax.Array) -> dict[str, Any]:

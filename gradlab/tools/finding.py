@@ -48,7 +48,7 @@ def name_of_value(a: Any, eqn_of: dict[Var, Eqn]) -> str:
     eqn = eqn_of.get(a)
     if eqn is None:
         return "an operand"
-    assigned = eqn.where.assigned if eqn.where else None
+    assigned = eqn.assigned[eqn.outputs.index(a)]
     return assigned or f"the result of `{eqn.prim.name}`"
 
 

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from ..api.arguments import Call, Selection, avals_to_differentiate, name_of, tree_flatten
-from ..api.calling import FRESH, Reading
+from ..api.calling import Reading
+from ..api.naming import named
 from ..api.results import Results
 from ..ir.errors import StructureError
 from ..ir.graph import Aval, Graph, is_inexact
@@ -65,13 +66,10 @@ def _is_numeric(arg: Any) -> bool:
 
 
 def _read(fun: Callable, call: Call, leaves: list[Any], avals: Sequence[Aval]) -> tuple[Graph, list[Any]]:
-    kept, FRESH.on = FRESH.on, True
-    try:
+    with named():
         reading = Reading(call, leaves, avals, names=call.input_names, fun=fun)
         Results(reading, fun)
         graph, inputs = reading.end()
-    finally:
-        FRESH.on = kept
     inputs = [
         x if is_key_dtype(getattr(x, "dtype", None)) else np.asarray(x, v.dtype)
         for x, v in zip(inputs, graph.inputs, strict=True)

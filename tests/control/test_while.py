@@ -114,6 +114,27 @@ def test_reverse_mode_equals_that_of_a_scan_and_memory_is_flat():
     np.testing.assert_allclose(run(100_000, 0.9), long, rtol=1e-11)
 
 
+def test_few_numbers_go_forwards():
+    """No state is kept and no turn run again: the gradient is one loop, and a product."""
+
+    def f(n, a, x, k):
+        start = (0, x * a if k > 1 else x, gnp.asarray(1.0) + (a if k > 1 else 0.0))
+        turn = lambda s: (s[0] + 1, gnp.sin(s[1] * a) + s[2] * 0.1, s[2] * 0.9)  # noqa: E731
+        return gnp.sum(gl.while_loop(lambda s: s[0] < n, turn, start)[1])
+
+    for x, k in ((X, 1), (0.3, 1), (0.3, 3)):
+        g = gl.grad(lambda n, a, x=x, k=k: f(n, a, x, k), 1)
+        assert [e.prim.name for e in gl.stage(g)(3, 0.5).eqns].count("while_loop") == 1
+        for n in (0, 1, 9):
+            wanted = gl.jvp(lambda a, n=n, x=x, k=k: f(n, a, x, k), (0.5,), (1.0,))[1]
+            np.testing.assert_allclose(g(n, 0.5), wanted, rtol=1e-13, atol=1e-15)
+        twice = gl.grad(g, 1)(5, 0.5)
+        h = 1e-5
+        np.testing.assert_allclose(twice, (g(5, 0.5 + h) - g(5, 0.5 - h)) / (2 * h), rtol=1e-7)
+    many = gl.stage(gl.grad(lambda n, a: f(n, a, X, 1), 1))(3, X)
+    assert [e.prim.name for e in many.eqns].count("while_loop") > 1
+
+
 def test_what_no_cotangent_reaches_is_not_kept():
     def f(n, a):
         return gl.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] * 2.0), (0, gl.stop_gradient(a)))[1] * a

@@ -12,8 +12,8 @@ import optax
 import pytest
 
 from gradlab.ir.errors import ArgumentError, MissingExtraError
-from gradlab.optim import minimize, plot, problems, train
 from gradlab.ir.extras import Missing
+from gradlab.optim import minimize, plot, problems, train
 
 VALLEY = problems.rosenbrock()
 

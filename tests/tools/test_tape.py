@@ -13,7 +13,7 @@ import pytest
 import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.ir.errors import ArgumentError, DTypeError, HandedTracerError, ShapeError, StructureError, TapeError
-from tests.tools.tapes import TABLE, M, X, polynomial, variables
+from tests.tools.tapes import TABLE, M, X, variables
 
 
 def close(got, wanted):

@@ -10,37 +10,55 @@ from typing import Any
 import jax
 
 from ..ir.graph import Graph, Lit
-from ..ir.where import INTERNAL, user_frame
+from ..ir.where import INTERNAL, Where, here, user_frame
 from ..trace.builder import Builder
 from ..trace.tracer import Tracer
 from .arguments import identifier
 from .calling import BUILDERS, FRESH
 
+_NUMBERS = ("float()", "complex()", ".item()", ".tolist()", ".numpy()")
 _FRAMES = 12  # how far up the names of a captured array are looked for
+
+
+class Notes:
+    """What is noted while programs are read.
+
+    **Attributes:** `names`: of captured arrays by id, each with the array, shared by all traces of one reading, for an
+    inner trace hands its arrays to the one around it; `asked`: what took a value out as a plain number, and where.
+    """
+
+    def __init__(self):
+        self.names: dict[int, tuple[Any, str]] = {}
+        self.asked: list[tuple[str, Where | None]] = []
 
 
 class NamingBuilder(Builder):
     """A trace that knows what its captured arrays are called.
 
-    **Attributes:** `called`: the names, by the number of the captured value; `known`: those found so far, by the
-    array's id, shared by all traces of one reading, for an inner trace hands its arrays to the one around it.
+    **Attributes:** `called`: the names, by the number of the captured value.
     """
 
-    __slots__ = ("called", "known")
+    __slots__ = ("called", "notes")
 
-    def __init__(self, known: dict[int, tuple[Any, str]], evaluate: Any = None):
+    def __init__(self, notes: Notes, evaluate: Any = None):
         super().__init__(evaluate)
         self.called: dict[int, str] = {}
-        self.known = known
+        self.notes = notes
+
+    def value_of(self, tracer: Tracer, wanted_by: str) -> Any:
+        if wanted_by in _NUMBERS:
+            self.notes.asked.append((wanted_by, here()))
+        return super().value_of(tracer, wanted_by)
 
     def capture(self, x: Any) -> Tracer:
         tracer = super().capture(x)
         if type(x) is not Tracer and self.captured[-1][0] == tracer.id and tracer.id not in self.called:
-            name = self.known[id(x)][1] if id(x) in self.known else _name_of(x)
+            known = self.notes.names
+            name = known[id(x)][1] if id(x) in known else _name_of(x)
             if name:
                 kept = self.captured[-1][1]
                 self.called[tracer.id] = name
-                self.known[id(kept)] = (kept, name)
+                known[id(kept)] = (kept, name)
         return tracer
 
     def graph(
@@ -53,15 +71,15 @@ class NamingBuilder(Builder):
 
 
 @contextmanager
-def named() -> Iterator[None]:
+def named() -> Iterator[Notes]:
     """While it is open, programs are read afresh, with the user's names."""
     kept = FRESH.on, BUILDERS.make
-    known: dict[int, tuple[Any, str]] = {}
+    notes = Notes()
     FRESH.on = True
     if BUILDERS.make is Builder:
-        BUILDERS.make = lambda evaluate: NamingBuilder(known, evaluate)
+        BUILDERS.make = lambda evaluate: NamingBuilder(notes, evaluate)
     try:
-        yield
+        yield notes
     finally:
         FRESH.on, BUILDERS.make = kept
 
@@ -89,7 +107,7 @@ def _name_of(x: Any) -> str | None:
 def _path_to(x: Any, value: Any) -> str | None:
     """`['w']` for a dict, list or tuple with `x` inside, `.w` for an object with that attribute."""
     if isinstance(value, dict | list | tuple):
-        for path, leaf in jax.tree_util.tree_flatten_with_path(value)[0]:
+        for path, leaf in jax.tree_util.tree_flatten_with_path(value, lambda held: isinstance(held, Iterator))[0]:
             if leaf is x:
                 return jax.tree_util.keystr(path)
     elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType):

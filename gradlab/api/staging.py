@@ -27,7 +27,9 @@ class Staged:
     structure and types of what it returned.
     """
 
-    def __init__(self, fun: Callable, avals: Sequence[Aval], call: Callable[[Sequence[Any]], Any], operands: tuple = ()):
+    def __init__(
+        self, fun: Callable, avals: Sequence[Aval], call: Callable[[Sequence[Any]], Any], operands: tuple = ()
+    ):
         # Only a program that is shown needs names.
         names = partial(call_names, fun, operands, {}) if FRESH.on else tuple
         reading = Reading(call, [None] * len(avals), avals, concrete=False, names=names)

@@ -244,6 +244,7 @@ def _cond(eqn: Eqn, made: Made):
     which, *xs = eqn.inputs
     branches = eqn.params["branches"]
     if type(which) is Lit:
+        assert not isinstance(which.value, complex)
         return _chosen(eqn, branches[max(0, min(int(which.value), len(branches) - 1))], xs)
     insteads: list[dict[Var, Atom]] = []
     operands: Sequence[Atom] = ()

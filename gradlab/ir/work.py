@@ -1,4 +1,4 @@
-"""What an equation costs to run: `Work`, and the sum of it over a program. An unknown cost is an error, never a zero."""
+"""What an equation costs to run: `Work`, and its sum over a program. An unknown cost is an error, never a zero."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from .layout import laid_out
 MODULES = {
     "jax": "import jax",
     "jnp": "import jax.numpy as jnp",
-    "lax": "from jax import lax",
     "np": "import numpy as np",
+    "lax": "from jax import lax",
 }
 LONG = 40  # equations beyond which a program is written in parts, in the words of jax.lax
 PART = 40  # equations a part
@@ -308,7 +308,7 @@ def number_text(a: Lit) -> str:
 def _real(value: float | int) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "jnp.nan" if value != value else ("jnp.inf" if value > 0 else "-jnp.inf")
-    return repr(value)
+    return repr(value).replace("e+", "e")
 
 
 _DEFAULTS = ("float64", "int64", "complex128", "bool")  # what a Python number is to jax.lax when x64 is on

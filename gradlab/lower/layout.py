@@ -12,6 +12,7 @@ WIDTH = 88
 _INDENT = "    "
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _SIMPLE = r"[A-Za-z_][\w.]*|\d+(?:\.\d*)?(?:e[+-]?\d+)?"
+_QUOTED = re.compile(r"'([^'\"\\]*)'")
 _POWER = re.compile(rf"(?<![\w)\].])({_SIMPLE}) \*\* (-?(?:{_SIMPLE}))(?![\w(\[.])")
 
 
@@ -30,7 +31,9 @@ def laid_out(text: str) -> str:
             _before_comments(lines)
         if is_inner:
             inside.append(indent)
-        lines += _folded(_POWER.sub(r"\1**\2", line))
+        if not line.lstrip().startswith("#"):
+            line = _QUOTED.sub(r'"\1"', _POWER.sub(r"\1**\2", line))
+        lines += _folded(line)
     return "\n".join(lines) + "\n"
 
 
@@ -56,6 +59,19 @@ def _folded(line: str) -> Iterator[str]:
         yield line
         return
     target, equals, chain = line.partition(" = ")
+    if equals and len(list(_parts(target.strip()))) > 1 and len(f"{target} = {_head(chain)}") > WIDTH:
+        # The names are what is long.
+        yield f"{indent}("
+        for name in _parts(target.strip()):
+            yield from _folded(f"{indent}{_INDENT}{name},")
+        yield from _folded(f"{indent}) = {chain}")
+        return
+    if equals and len(list(_parts(chain))) > 1:
+        yield f"{target} = ("
+        for part in _parts(chain):
+            yield from _folded(f"{indent}{_INDENT}{part},")
+        yield f"{indent})"
+        return
     links = list(_links(chain)) if equals else []
     if sum(link.endswith(")") for link in links) > 1:
         yield f"{target} = ("
@@ -68,24 +84,26 @@ def _folded(line: str) -> Iterator[str]:
     if opening < 0 or not contents.strip():
         yield line
         return
-    if opening + 1 > WIDTH and equals and "," in target:
-        # The names are what is long.
-        yield f"{indent}("
-        for name in _parts(target.strip().removeprefix("(").removesuffix(")")):
-            yield f"{indent}{_INDENT}{name},"
-        yield from _folded(f"{indent}) = {chain}")
-        return
     yield line[: opening + 1]
     inner = f"{indent}{_INDENT}"
     parts = list(_parts(contents))
     many = line[opening] != "[" or len(parts) > 1
     one_line = f"{inner}{contents.rstrip(',')}"
-    if len(one_line) <= WIDTH and not line.lstrip().startswith("def ") or len(parts) == 1 and "," not in contents[-1:]:
+    # A tuple is taken apart entirely, the arguments of a call are where they do not fit on one line.
+    is_tuple = not opening or line[opening - 1] in " (["
+    fits = len(one_line) <= WIDTH and not (is_tuple and many and len(parts) > 1)
+    if fits and not line.lstrip().startswith("def ") or len(parts) == 1 and "," not in contents[-1:]:
         yield from _folded(one_line)
     else:
         for part in parts:
             yield from _folded(f"{inner}{part}{',' if many else ''}")
     yield f"{indent}{line[closing:]}"
+
+
+def _head(chain: str) -> str:
+    """What stands on the first line of an expression, however it is folded: all up to its first bracket."""
+    found = re.search(r"[(\[{]", chain)
+    return chain[: found.end()] if found else chain
 
 
 def _links(chain: str) -> Iterator[str]:
@@ -114,7 +132,7 @@ def _last_brackets(line: str) -> tuple[int, int]:
             quote = c
         elif c in _CLOSING:
             stack.append(k)
-        elif c in ")]}":
+        elif c in ")]}" and stack:
             start = stack.pop()
             if not stack and (found[0] < 0 or start < WIDTH):
                 found = (start, k)

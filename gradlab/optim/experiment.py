@@ -24,6 +24,7 @@ from .problems import Problem
 from .report import Report
 from .result import Result, Status
 from .runs import OneRun, RunStore
+from .solver import quick
 
 _ERROR = "ERROR"
 
@@ -56,9 +57,10 @@ def experiment(
     "lbfgs", "options": ...}`), or a function (fun, x0) → anything, where fun(x) returns (f, ∇f) as NumPy's, counts,
     and ends the run when the budget is spent: `lambda fun, x0: scipy.optimize.minimize(fun, x0, jac=True)`.
     `seeds`: how many, or which. Seed 0 is the problem's own start, the others are normal around it, a tenth of
-    max(1, ‖x0‖∞) wide; `start(problem, seed)` says otherwise. `budget`: evaluations of f with its gradient. `path`: the
-    file; a configuration (problem, start, method, budget, gtol) that is in it is not run again. `gtol`: as in
-    `minimize`. `trajectories`: keep the way of the first seed for problems of two variables (one more run each).
+    max(1, ‖x0‖∞) wide; `start(problem, seed)` says otherwise. `budget`: evaluations of f with its gradient (products
+    with Hessians are not counted). `path`: the file; a configuration (problem, start, method, budget, gtol) that is in
+    it is not run again. `gtol`: as in `minimize`. `trajectories`: keep the way of the first seed for problems of two
+    variables (one more run each).
     `progress`: a bar (None: on a terminal).
     **Returns:** `Report` of these runs: `.table()`, `.report(directory)`, or print it. All starts of a method on a
     problem run as one batch, and are timed on its second call. A run that raises is kept with status "ERROR", and tried
@@ -140,7 +142,7 @@ def _compiled(problem: Problem, options: dict, starts: Sequence[Any], budget: in
     def solve(x0: Any) -> Result:
         return minimize(problem.fun, x0, history=True, **_limited(problem, options, budget, gtol))
 
-    run = jax.jit(jax.vmap(solve)) if many else solve
+    run = jax.jit(jax.vmap(solve), compiler_options=quick()) if many else solve
     x0 = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts) if many else starts[0]
     began = time.perf_counter()
     jax.block_until_ready(run(x0))
@@ -316,7 +318,9 @@ def _entries(given: Any) -> list[_Entry]:
         if isinstance(said, str):
             made.append(_Entry(str(label), {"method": said}, None, said))
         elif isinstance(said, Mapping):
-            made.append(_Entry(str(label), dict(said), None, {name: repr(value) for name, value in said.items()}))
+            made.append(
+                _Entry(str(label), dict(said), None, {name: _said(value, str(label)) for name, value in said.items()})
+            )
         elif isinstance(said, optax.GradientTransformation):
             # Two closures cannot be compared: the label stands for what is in them.
             made.append(_Entry(str(label), {"method": said}, None, f"optax: {label}"))
@@ -325,6 +329,19 @@ def _entries(given: Any) -> list[_Entry]:
         else:
             raise ArgumentError(f"method {label!r} must be a name, an Optax transformation, a dict or a function.")
     return made
+
+
+def _said(value: Any, label: str) -> Any:
+    """What tells a setting from others, in the next process too: itself if it is plain, else its label."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _said(part, label) for name, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_said(part, label) for part in value]
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return [str(value.dtype), np.asarray(value).tolist()]
+    return f"{type(value).__name__}: {label}"
 
 
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
@@ -351,7 +368,8 @@ def _start(problem: Problem, seed: int, start: Callable | None) -> Any:
 def _hash(problem: Problem, x0: Any, entry: _Entry, budget: int, gtol: float) -> str:
     leaves, tree = jax.tree.flatten(x0)
     arrays = [(leaf.shape, str(leaf.dtype), np.asarray(leaf).tobytes().hex()) for leaf in leaves]
-    said = [problem.name, problem.f_min, str(tree), arrays, entry.label, entry.said, budget, gtol]
+    bounds = None if problem.bounds is None else [_vector(bound).tolist() for bound in problem.bounds]
+    said = [problem.name, problem.f_min, bounds, str(tree), arrays, entry.label, entry.said, budget, gtol]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -15,11 +15,13 @@ from .result import History, Status
 class Limits(NamedTuple):
     """When to stop; numbers of the run, not of the program.
 
-    **Attributes:** `tols` (3,): gtol, ftol, xtol; `counts` (2,) int32: max_iters, max_evals.
+    **Attributes:** `tols` (2,): gtol, ftol; `counts` (2,) int32: max_iters, max_evals; `xtol` (): None where steps are
+    not looked at.
     """
 
     tols: Any
     counts: Any
+    xtol: Any = None
 
 
 class Ran(NamedTuple):
@@ -71,13 +73,16 @@ def trip(problem: Any, method: Method, limits: Limits, ran: Ran) -> Ran:
 
 
 def _status(limits: Limits, old: Any, new: Any, first: Any, finite: Any, n_evals: Any) -> Any:
-    gtol, ftol, xtol = limits.tols
+    gtol, ftol = limits.tols
     accepted = new.n_iters > old.n_iters
     small = jnp.maximum(jnp.abs(old.f), jnp.abs(new.f))
     status = new.status
     status = jnp.where((status == Status.RUNNING) & (n_evals >= limits.counts[1]), Status.MAX_EVALS, status)
     status = jnp.where((status == Status.RUNNING) & (new.n_iters >= limits.counts[0]), Status.MAX_ITERS, status)
     status = jnp.where(accepted & (old.f - new.f <= ftol * small) & (ftol > 0), Status.CONVERGED_VALUE, status)
+    if limits.xtol is not None:
+        length, size = (jnp.max(jnp.abs(v), initial=0) for v in (new.x - old.x, new.x))
+        status = jnp.where(accepted & (length <= limits.xtol * size), Status.CONVERGED_STEP, status)
     status = jnp.where(accepted & (new.gnorm <= gtol), Status.CONVERGED_GRADIENT, status)
     at_start = jnp.where(new.gnorm <= gtol, Status.STATIONARY_START, status)
     at_start = jnp.where(finite, at_start, Status.NONFINITE_START)

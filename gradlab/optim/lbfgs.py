@@ -14,7 +14,6 @@ from .linesearch import Search, Wolfe, advance, begin
 from .method import RUNNING, Method, Problem, blank
 from .result import Status
 
-
 SEARCHING, ACCEPTED, RESCUED, RESTART, FAILED, FIRST = range(6)  # what a search has come to
 
 
@@ -68,7 +67,8 @@ class LBFGS(Method):
         memory = self.memory or (20 if problem.n <= 1000 else 10)
         return State(
             **blank(problem, x0), d=jnp.zeros_like(x0), slope=zero, pairs=self.no_pairs(memory, problem),
-            search=begin(zero, zero, zero, inf if self.bounded else None), aside=Aside(x0, inf, jnp.zeros_like(x0)), low=jnp.stack([inf, inf]),
+            search=begin(zero, zero, zero, inf if self.bounded else None),
+            aside=Aside(x0, inf, jnp.zeros_like(x0)), low=jnp.stack([inf, inf]),
             stalled=jnp.zeros((), jnp.int32),
         )  # fmt: skip
 
@@ -141,7 +141,8 @@ class LBFGS(Method):
             trial=self.move(problem, x, d, search.alpha), x=x, f=f_at, g=g_at, gnorm=gnorm,
             step=jnp.where(wolfe, state.search.alpha, state.step),
             n_iters=state.n_iters + (changed & ~first), status=status, d=d, slope=slope,
-            pairs=kept._replace(w=pairs.w), search=search, aside=aside, low=jnp.minimum(state.low, now), stalled=stalled,
+            pairs=kept._replace(w=pairs.w), search=search, aside=aside,
+            low=jnp.minimum(state.low, now), stalled=stalled,
         )  # fmt: skip
 
     def no_pairs(self, memory: int, problem: Problem) -> Any:

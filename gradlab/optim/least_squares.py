@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from .losses import require_loss
 from .minimize import limits_of
 from .residuals import read_residuals
 from .result import Result
-from .solved import implicitly, traced_by_jax
+from .solved import implicitly
 from .solver import Solver, box_of
 
 PATHS = ("lm", "dogleg")
@@ -50,6 +50,19 @@ class LeastSquaresSolver(Solver):
         inside = jnp.clip(x0, lower, upper)
         return problem, inside, jnp.any(inside != x0)
 
+    @cached_property
+    def _traced(self) -> dict[str, Callable]:
+        def cost(rest: Any) -> Cost:
+            return Cost(self.objective, tuple(rest), None, None, self.method.loss, self.method.f_scale)
+
+        def gradient(x: Any, rest: Any) -> Any:
+            return cost(rest).gradient(x)
+
+        def value(x: Any, rest: Any) -> Any:
+            return cost(rest).value_and_grad(x)[0]
+
+        return {"unroll": self.whole, "implicit": implicitly(self.whole, self.flat, gradient, value)}
+
     def _result(self, problem: Any, ran: Any, projected: Any) -> Result:
         result = super()._result(problem, ran, projected)
         state = ran.state
@@ -74,6 +87,7 @@ def least_squares(
     max_evals: int = 2**31 - 1,
     callback: Callable[[Result], Any] | None = None,
     history: bool = False,
+    differentiate: str = "implicit",
 ) -> Result:
     """A local minimum of ½ Σ f_scale² ρ((r/f_scale)²), r = `residuals(x, *args)`, near x0.
 
@@ -83,13 +97,15 @@ def least_squares(
     the size of a residual from which it counts as an outlier. `jacobian`: "dense", "products" (only J·v and Jᵀ·u, no
     bounds), or "auto", by its size. `gtol`: as in `minimize`, 1e-8 in float64, 1e-4 in float32 unless given. `ftol`,
     `xtol`: stop after a step that lowers the cost by at most ftol of it, or is at most xtol·‖x‖∞ long; ε^(2/3) unless
-    given, 0 for never.
+    given, 0 for never. `differentiate`: as in `minimize`: the derivative of the solution with respect to args and
+    bounds, "implicit" or by "unroll".
     **Returns:** a `Result`: `f` is the cost, `extra` a `Fit` with residuals and Jacobian.
     **Raises:** `DTypeError` for integers; `StructureError`; `ArgumentError` for an unknown method, loss or jacobian.
     """
     if method not in PATHS:
         raise ArgumentError(f"method must be one of {', '.join(PATHS)}, got {method!r}.")
     require_loss(loss)
+    require_derivative(differentiate)
     if not f_scale > 0:
         raise ArgumentError(f"f_scale must be positive, got {f_scale!r}.")
     found, inputs = read_residuals(residuals, x0, args, "least_squares")
@@ -105,16 +121,13 @@ def least_squares(
     box = box_of(found.flat, bounds)
     if callback is not None:
         return solver.stepwise(limits, box, inputs, callback)
-    if not traced_by_jax((inputs, limits, box), "least_squares"):
-        return solver.jitted(limits, box, inputs)
+    return solver.run(limits, box, inputs, differentiate)
 
-    def gradient(x: Any, rest: Any) -> Any:
-        return Cost(found, tuple(rest), None, None, loss, f_scale).gradient(x)
 
-    def value(x: Any, rest: Any) -> Any:
-        return Cost(found, tuple(rest), None, None, loss, f_scale).value_and_grad(x)[0]
-
-    return implicitly(partial(solver.whole, limits), found.flat, gradient, value, box, inputs)
+def require_derivative(differentiate: str) -> None:
+    """**Raises:** `ArgumentError` unless it is a known way to differentiate a solution."""
+    if differentiate not in ("implicit", "unroll"):
+        raise ArgumentError(f'differentiate must be "implicit" or "unroll", got {differentiate!r}.')
 
 
 def tolerances(eps: float, gtol: float | None, ftol: float | None, xtol: float | None) -> tuple[float, float, float]:

@@ -177,6 +177,9 @@ class LevenbergMarquardt(Method):
 
     def _step(self, problem, x, r, g, jacobian, weight, radius, first, size0) -> tuple[Any, Step]:
         """(the radius, which is only chosen here at the start; the step)."""
+        if not problem.n:
+            zero = jnp.zeros((), x.dtype)
+            return radius, Step(x, zero, zero, jnp.zeros((), jnp.int32))
         size = jnp.linalg.norm(weight * x)
         if not self.dense:
             radius = jnp.where(first, jnp.where(size > 0, size, jnp.linalg.norm(g)), radius)

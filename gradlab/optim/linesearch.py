@@ -11,7 +11,7 @@ class Wolfe(NamedTuple):
     """What a step must achieve: φ(α) ≤ φ(0) + c1 α φ'(0) and |φ'(α)| ≤ c2 |φ'(0)|.
 
     Near the limit of precision the first cannot be seen in φ any more; there it is asked of φ' (approximate Wolfe,
-    Hager & Zhang 2005): (2 c1 − 1) φ'(0) ≥ φ'(α) where φ(α) ≤ φ(0) + noise.
+    Hager & Zhang 2005): (2 c1 − 1) φ'(0) ≥ φ'(α) where |φ(α) − φ(0)| ≤ noise.
     """
 
     c1: float = 1e-4
@@ -51,7 +51,7 @@ def advance(s: Search, rule: Wolfe, f0: Any, slope0: Any, noise: Any, f: Any, sl
     finite = jnp.isfinite(f) & jnp.isfinite(slope)
     enough = finite & (f <= f0 + rule.c1 * a * slope0)
     flat = jnp.abs(slope) <= -rule.c2 * slope0
-    rounding = finite & (f <= f0 + noise) & (slope <= (2 * rule.c1 - 1) * slope0) & (slope >= rule.c2 * slope0)
+    rounding = finite & (jnp.abs(f - f0) <= noise) & (slope <= (2 * rule.c1 - 1) * slope0) & (slope >= rule.c2 * slope0)
     accept = (enough & flat) | rounding
 
     if s.cap is not None:

@@ -80,8 +80,12 @@ class Method:
         raise NotImplementedError
 
     def finish(self, problem: Problem, state: Any) -> Any:
-        """The state to answer with, once it has stopped: here a method may put the best point it has met into x, f, g."""
+        """The state to answer with once it has stopped: here a method may put the best point met into x, f, g."""
         return state
+
+    def extra(self, state: Any) -> Any:
+        """What `Result.extra` holds of the last state: nothing, or counts of what else was computed."""
+        return None
 
 
 def blank(problem: Problem, x0: jax.Array) -> dict[str, Any]:

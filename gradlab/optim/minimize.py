@@ -77,12 +77,14 @@ def minimize(
 
 
 def limits_of(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: str) -> Limits:
+    """The limits as arrays; kept where they are plain numbers."""
     numbers = (gtol, ftol, xtol, max_iters, max_evals)
     if all(type(x) in (float, int) for x in numbers):
         return _kept_limits(*map(float, numbers[:3]), *numbers[3:], dtype)
     return Limits(
-        jnp.stack([jnp.asarray(x, dtype) for x in numbers[:3]]),
-        jnp.stack([jnp.asarray(x, jnp.int32) for x in numbers[3:]]),
+        jnp.stack([jnp.asarray(x, dtype) for x in (gtol, ftol)]),
+        jnp.stack([jnp.asarray(x, jnp.int32) for x in (max_iters, max_evals)]),
+        jnp.asarray(xtol, dtype),
     )
 
 
@@ -92,4 +94,5 @@ def _kept_limits(gtol: float, ftol: float, xtol: float, max_iters: int, max_eval
         raise ArgumentError(f"max_iters must be at least 0 and max_evals at least 1, got {max_iters} and {max_evals}.")
     counts = np.minimum([max_iters, max_evals], _UNLIMITED).astype(np.int32)
     with jax.ensure_compile_time_eval():
-        return Limits(jnp.asarray([gtol, ftol, xtol], dtype), jnp.asarray(counts))
+        steps = jnp.asarray(xtol, dtype) if xtol > 0 else None
+        return Limits(jnp.asarray([gtol, ftol], dtype), jnp.asarray(counts), steps)

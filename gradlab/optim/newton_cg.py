@@ -11,8 +11,9 @@ from jax import lax
 
 from .method import RUNNING, Method, Problem, blank
 from .result import Status
-from .subproblem import conjugate_step
+from .subproblem import Products, conjugate_step
 
+_SUSPICIOUS = 6  # refusals in a row that rounding alone does not explain
 _NOISE = 10  # rounding errors of f's size that a difference of two values may hold
 
 
@@ -20,7 +21,8 @@ class State(NamedTuple):
     """`method.State`, and what the search carries besides.
 
     **Attributes:** `d` (n,): the direction; `slope`: g·d; `alpha`: the step being tried; `trials`: refused since the
-    last accepted; `size0`: ‖g‖ at the start; `products`: with the Hessian so far.
+    last accepted; `walled`: whether trials of this search were not finite; `size0`: ‖g‖ at the start; `products`: with
+    the Hessian so far.
     """
 
     trial: Any
@@ -35,6 +37,7 @@ class State(NamedTuple):
     slope: Any
     alpha: Any
     trials: Any
+    walled: Any
     size0: Any
     products: Any
 
@@ -59,7 +62,14 @@ class NewtonCG(Method):
     def init(self, problem: Problem, x0: jax.Array) -> State:
         zero, none = jnp.zeros((), problem.dtype), jnp.zeros((), jnp.int32)
         return State(
-            **blank(problem, x0), d=jnp.zeros_like(x0), slope=zero, alpha=zero, trials=none, size0=zero, products=none
+            **blank(problem, x0),
+            d=jnp.zeros_like(x0),
+            slope=zero,
+            alpha=zero,
+            trials=none,
+            walled=jnp.zeros((), bool),
+            size0=zero,
+            products=none,
         )
 
     def tell(self, problem: Any, state: State, f: jax.Array, g: jax.Array) -> State:
@@ -93,10 +103,15 @@ class NewtonCG(Method):
             return state.d, state.slope, shrink * state.alpha, jnp.zeros_like(state.products)
 
         d, slope, alpha, products = lax.cond(accept, turned, nearer, None)
+        # Behind a wall of infinities the full step fails every time: the next search starts near where this one ended.
+        walled = state.walled | ~finite
+        alpha = jnp.where(accept & walled, jnp.minimum(1, 4 * jnp.where(first, 1, state.alpha)), alpha)
+        walled = walled & ~(accept & (alpha >= 1))
         trial = x + alpha * d
         trials = jnp.where(accept, 0, state.trials + 1)
         stuck = jnp.all(trial == x) | (trials >= self.max_trials) | (slope >= 0)
-        failed = jnp.where(seen, Status.LINE_SEARCH_FAILED, Status.PRECISION_LIMIT)
+        suspicious = seen | (trials > _SUSPICIOUS)
+        failed = jnp.where(suspicious, Status.LINE_SEARCH_FAILED, Status.PRECISION_LIMIT)
         failed = jnp.where(finite, failed, Status.NONFINITE)
         status = jnp.where(~first & (stuck | (~seen & ~accept)), failed, RUNNING)
         endless = (f_now < 0) & (jnp.linalg.norm(x) > problem.eps**-2)
@@ -104,5 +119,8 @@ class NewtonCG(Method):
         return State(
             trial=trial, x=x, f=f_now, g=g_now, gnorm=gnorm, step=jnp.where(accept, state.alpha, state.step),
             n_iters=state.n_iters + (accept & ~first), status=status.astype(jnp.int32), d=d, slope=slope, alpha=alpha,
-            trials=trials, size0=size0, products=state.products + products,
+            trials=trials, walled=walled, size0=size0, products=state.products + products,
         )  # fmt: skip
+
+    def extra(self, state: State) -> Products:
+        return Products(state.products)

@@ -26,8 +26,8 @@ _MOVING = (jax.Array, np.ndarray, np.generic, Tracer, float, complex)  # other a
 class Read:
     """`fun(x, *args)` read: an open trace with the leaves of x, then the array leaves of args, as inputs.
 
-    **Attributes:** `flat`: how x lies in a vector; `chosen`: which leaves of (x, *args) are inputs; `reading`: the trace;
-    `result`: what `fun` returned, on tracers.
+    **Attributes:** `flat`: how x lies in a vector; `chosen`: which leaves of (x, *args) are inputs; `reading`: the
+    trace; `result`: what `fun` returned, on tracers.
     **Raises:** `DTypeError`, `StructureError` for an x that cannot move.
     """
 

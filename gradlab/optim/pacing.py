@@ -6,7 +6,7 @@ LONG_STEP = 0.01  # [s] above this, what a call costs beside its steps (about 1e
 CALL = 0.03  # [s] a call is made about this long: short enough for Ctrl-C and the progress bar
 MOST = 256
 MOST_BYTES = 2**24  # of stacked batches
-_TIMED = 2  # calls of each size that are timed
+_TIMED = 4  # calls of each size that are timed; the quickest counts, for others may be using the machine too
 
 
 class Pace:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..ir.errors import ArgumentError
 from ..ir.extras import later
-from .runs import OneRun
+from .runs import OneRun, RunStore
 
 if TYPE_CHECKING:
     from . import plot
@@ -60,6 +60,17 @@ class Report:
         self._lowest: dict[str, float] = {}
         for run in runs:
             self._lowest[run.problem] = min(self._lowest.get(run.problem, np.inf), _or_inf(run.f))
+
+    @staticmethod
+    def load(path: str | os.PathLike, functions: Mapping[str, Callable] | None = None, tol: float = 1e-6) -> Report:
+        """The report of all runs in a file that `experiment` wrote."""
+        if not Path(path).exists():
+            raise ArgumentError(f"there is no file {path}: name one that experiment wrote.")
+        runs = RunStore(path).runs()
+        methods, problems = (
+            [*dict.fromkeys(names)] for names in zip(*((r.method, r.problem) for r in runs), strict=True)
+        )
+        return Report(runs, methods, problems, functions, tol)
 
     # -- numbers
 

@@ -26,7 +26,8 @@ class Status(IntEnum):
     CONVERGED_VALUE = (
         2,
         (
-            "converged: the last step lowered f by less than ftol of its size. If the gradient is still too large, lower "
+            "converged: the last step lowered f by less than ftol of its size. If the gradient is still too "
+            "large, lower "
             "ftol."
         ),
     )
@@ -37,8 +38,10 @@ class Status(IntEnum):
     STATIONARY_START = (
         4,
         (
-            "x0 is stationary: the gradient is within gtol of zero there, and no step was taken. That may be a saddle or a "
-            "maximum. Start elsewhere (x0 plus a small random step), or look at the eigenvalues of gradlab.hessian(f)(x0)."
+            "x0 is stationary: the gradient is within gtol of zero there, and no step was taken. That may be a "
+            "saddle or a "
+            "maximum. Start elsewhere (x0 plus a small random step), or look at the eigenvalues of "
+            "gradlab.hessian(f)(x0)."
         ),
     )
     CONVERGED_RESIDUAL = 5, "converged: the residuals are within tolerance of zero."
@@ -46,21 +49,25 @@ class Status(IntEnum):
         6,
         (
             "precision limit reached: no step lowers f by more than rounding moves it; the gradient is noise at this "
-            "dtype. The best point met is returned. For more digits use float64, scale f and x to sizes near 1, or accept "
+            "dtype. The best point met is returned. For more digits use float64, scale f and x to sizes near "
+            "1, or accept "
             "it with a larger gtol."
         ),
     )
     MAX_ITERS = (
         -1,
         (
-            "stopped after max_iters iterations, before converging. Raise max_iters and start from the returned x; if the "
-            'gradient falls only slowly, the problem is ill-conditioned: scale the variables, or use method="newton-cg".'
+            "stopped after max_iters iterations, before converging. Raise max_iters and start from the "
+            "returned x; if the "
+            "gradient falls only slowly, the problem is ill-conditioned: scale the variables, or use "
+            'method="newton-cg".'
         ),
     )
     MAX_EVALS = (
         -2,
         (
-            "stopped after max_evals evaluations of f, before converging. Raise max_evals and start from the returned x; "
+            "stopped after max_evals evaluations of f, before converging. Raise max_evals and start from the "
+            "returned x; "
             'if the gradient falls only slowly, scale the variables, or use method="newton-cg".'
         ),
     )
@@ -81,14 +88,16 @@ class Status(IntEnum):
     NONFINITE = (
         -5,
         (
-            "f or its gradient became non-finite and stayed so however short the step was made; x is the last point where "
+            "f or its gradient became non-finite and stayed so however short the step was made; x is the last "
+            "point where "
             "both were finite. Bound the variables, or write f so that it is finite nearby."
         ),
     )
     UNBOUNDED = (
         -6,
         (
-            "f seems unbounded below: it fell without end along the last direction. Check the sign of f, or add bounds or "
+            "f seems unbounded below: it fell without end along the last direction. Check the sign of f, or "
+            "add bounds or "
             "a regularising term."
         ),
     )
@@ -96,14 +105,16 @@ class Status(IntEnum):
     ILL_CONDITIONED = (
         -8,
         (
-            "stopped after max_iters iterations: the curvature along the steps taken spans many orders of magnitude, more "
+            "stopped after max_iters iterations: the curvature along the steps taken spans many orders of "
+            "magnitude, more "
             'than a limited memory can follow. Use method="newton-cg" (or "trust-region"), or scale the variables.'
         ),
     )
     NO_ROOT = (
         -9,
         (
-            "stopped at a minimum of the equations' size that is not zero: there is no root near here. Start elsewhere, or "
+            "stopped at a minimum of the equations' size that is not zero: there is no root near here. Start "
+            "elsewhere, or "
             "use gradlab.optim.least_squares if the smallest size is what you want."
         ),
     )

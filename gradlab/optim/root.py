@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from ..api.arguments import name_of
 from ..ir.errors import ArgumentError, ShapeError
 from .broyden import Equations, RootFinder
+from .least_squares import require_derivative
 from .minimize import limits_of
 from .residuals import read_residuals
 from .result import Result, Status
-from .solved import implicitly, traced_by_jax
+from .solved import implicitly
 from .solver import Solver
 
 METHODS = ("newton", "broyden")
@@ -32,9 +33,21 @@ class Found(NamedTuple):
 class RootSolver(Solver):
     """A `Solver` for equations."""
 
+    objective: Any
+
     def _problem(self, box: tuple[Any, Any], inputs: Any) -> tuple[Any, Any, Any]:
         problem = Equations(self.objective, tuple(inputs[self.n_x :]))
         return problem, self.flat.vector(inputs[: self.n_x]).astype(problem.dtype), False
+
+    @cached_property
+    def _traced(self) -> dict[str, Callable]:
+        def equation(x: Any, rest: Any) -> Any:
+            return self.objective.at(rest).residuals(x)
+
+        def value(x: Any, rest: Any) -> Any:
+            return jnp.sum(equation(x, rest) ** 2) / 2
+
+        return {"unroll": self.whole, "implicit": implicitly(self.whole, self.flat, equation, value)}
 
     def _result(self, problem: Any, ran: Any, projected: Any) -> Result:
         result, state = super()._result(problem, ran, projected), ran.state
@@ -54,18 +67,20 @@ def root(
     max_evals: int = 2**31 - 1,
     callback: Callable[[Result], Any] | None = None,
     history: bool = False,
+    differentiate: str = "implicit",
 ) -> Result:
     """An x near x0 with `fun(x, *args)` = 0.
 
     **Arguments:** `fun`: returns a pytree of real or complex arrays, as many numbers in all as x has. `x0`: any pytree
     of real and complex arrays. `method`: "newton" (a Jacobian each iteration) or "broyden" (one at the start, updated
     from then on). Both search along the step, so that ‖fun‖ falls. `tol`: on the largest entry of |fun|; ε^(2/3) of the
-    dtype unless given.
+    dtype unless given. `differentiate`: as in `minimize`.
     **Returns:** a `Result`: `f` is ½‖fun(x)‖², `gnorm` the largest entry of |fun(x)|, `extra` a `Found`.
     **Raises:** `ShapeError` if there are more or fewer equations than unknowns; as `least_squares`.
     """
     if method not in METHODS:
         raise ArgumentError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
+    require_derivative(differentiate)
     found, inputs = read_residuals(fun, x0, args, "root")
     n, m = found.flat.size, found.out.size
     if n != m:
@@ -82,13 +97,4 @@ def root(
     limits = limits_of(tol, 0.0, 0.0, max_iters, max_evals, found.flat.dtype.name)
     if callback is not None:
         return solver.stepwise(limits, (None, None), inputs, callback)
-    if not traced_by_jax((inputs, limits), "root"):
-        return solver.jitted(limits, (None, None), inputs)
-
-    def residual(x: Any, rest: Any) -> Any:
-        return found.at(rest).residuals(x)
-
-    def value(x: Any, rest: Any) -> Any:
-        return jnp.sum(residual(x, rest) ** 2) / 2
-
-    return implicitly(partial(solver.whole, limits), found.flat, residual, value, (None, None), inputs)
+    return solver.run(limits, (None, None), inputs, differentiate)

@@ -14,38 +14,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..ir.errors import HandedTracerError
-from ..trace.avals import is_jax_tracer
-from ..trace.tracer import Tracer
 from .flat import Flat
 from .result import Result
 
 _DENSE_UP_TO = 1000  # unknowns for which the tangents' matrix is formed
 
 
-def traced_by_jax(values: Any, of: str) -> bool:
-    """Whether a tracer of JAX's is among the leaves.
-
-    **Raises:** `HandedTracerError` for a tracer of gradlab's: what called the solver is then read by JAX as a whole.
-    """
-    leaves = jax.tree_util.tree_leaves(values)
-    if any(type(leaf) is Tracer for leaf in leaves):
-        raise HandedTracerError(
-            f"{of} runs compiled loops of JAX's and was handed a gradlab tracer. Call it in a function that JAX can "
-            "read (gradlab.numpy and jax.numpy are the same there)."
-        )
-    return any(is_jax_tracer(leaf) for leaf in leaves)
-
-
 def implicitly(
-    run: Callable[[Any, Sequence[Any]], Result],
+    run: Callable[[Any, Any, Sequence[Any]], Result],
     flat: Flat,
     equation: Callable[[jax.Array, Sequence[Any]], jax.Array],
     value: Callable[[jax.Array, Sequence[Any]], jax.Array],
-    box: tuple[Any, Any],
-    inputs: Sequence[Any],
-) -> Result:
-    """`run(box, inputs)`, whose x and f have derivatives (to any order, both modes) in box and the inputs beyond x0.
+) -> Callable[[Any, Any, Sequence[Any]], Result]:
+    """`run(limits, box, inputs)`, whose x and f have derivatives (to any order, both modes) in box and the inputs
+    beyond x0.
 
     **Arguments:** `equation(x, rest)`: (n,), zero at the solution in the entries no active bound holds. `value(x,
     rest)`: f.
@@ -54,8 +36,8 @@ def implicitly(
     solved = jax.custom_jvp(run)
 
     def rule(primals: Any, tangents: Any) -> tuple[Result, Result]:
-        (box, inputs), (d_box, d_inputs) = primals, tangents
-        result = solved(box, inputs)
+        (limits, box, inputs), (_, d_box, d_inputs) = primals, tangents
+        result = solved(limits, box, inputs)
         x = flat.vector(jax.tree_util.tree_leaves(result.x))
         rest, d_rest = inputs[n_x:], d_inputs[n_x:]
         free, held = jnp.ones(x.shape, bool), jnp.zeros_like(x)
@@ -74,7 +56,7 @@ def implicitly(
         return result, replace(still, x=flat.unflatten(dx), f=df.astype(result.f.dtype))
 
     solved.defjvp(rule)
-    return solved(box, list(inputs))
+    return solved
 
 
 def _solved(product: Callable, right: jax.Array, free: jax.Array) -> jax.Array:

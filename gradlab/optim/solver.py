@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -130,6 +130,7 @@ class Solver:
             x=flat.unflatten(x), f=state.f, grad=flat.unflatten(state.g, conjugate=True), gnorm=state.gnorm,
             code=state.status, n_iters=state.n_iters, n_evals=ran.n_evals, n_nonfinite=ran.n_nonfinite,
             projected=projected, history=ran.history, aux=problem.aux(x), active=active,
+            extra=self.method.extra(state),
         )  # fmt: skip
 
 
@@ -174,7 +175,9 @@ def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool
     read = Read(fun, x0, args, "minimize")
     _, put_aux = read.scalar(has_aux)
     flat = read.flat
-    objective, inputs = read.reading.program(("minimize", flat), lambda graph: Objective(graph, flat))
+    make: Any = lambda graph: Objective(graph, flat)  # noqa: E731  (the cache keeps whatever is made of a graph)
+    found_or_made, inputs = read.reading.program(("minimize", flat), make)
+    objective = cast(Objective, found_or_made)
     solver = objective.solvers.get((method, rows))
     if solver is None:
         solver = objective.solvers.setdefault((method, rows), Solver(objective, method, rows))

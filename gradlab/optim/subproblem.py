@@ -34,6 +34,12 @@ class Step(NamedTuple):
     products: Any
 
 
+class Products(NamedTuple):
+    """What Newton's methods add to a result: `n_products`, of the Hessian with a vector (0 where it was formed)."""
+
+    n_products: Any
+
+
 def spectrum(hessian: jax.Array, g: jax.Array) -> Spectrum:
     """The spectrum of `hessian` (n, n); where that is not finite, of the identity."""
     finite = jnp.all(jnp.isfinite(hessian))

@@ -53,14 +53,15 @@ def as_transformation(method: Method) -> optax.GradientTransformationExtraArgs:
                 "optimizer.update(grads, state, params, value=loss)."
             )
         flat, leaves = flat_of(params, type(method).__name__, "params")
-        moves, state = _update(method, flat, jax.tree_util.tree_leaves(updates), state, leaves, value)
+        moves, state = step(method, flat, jax.tree_util.tree_leaves(updates), state, leaves, value)
         return jax.tree_util.tree_unflatten(flat.tree, moves), state
 
     return optax.GradientTransformationExtraArgs(init, update)  # type: ignore[arg-type]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _update(method: Method, flat: Flat, grads: Any, state: Any, params: Any, value: Any) -> tuple[Any, Any]:
+def step(method: Method, flat: Flat, grads: Any, state: Any, params: Any, value: Any) -> tuple[Any, Any]:
+    """(the updates of the leaves, the next state)."""
     problem: Any = _Vector(flat)
     x, g = flat.vector(params), flat.gradient(grads)
     f = jnp.asarray(value).astype(flat.dtype)

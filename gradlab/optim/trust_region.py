@@ -11,7 +11,7 @@ from jax import lax
 
 from .method import RUNNING, Method, Problem, blank
 from .result import Status
-from .subproblem import Spectrum, Step, conjugate_step, exact_step, newton_length, spectrum
+from .subproblem import Products, Spectrum, Step, conjugate_step, exact_step, newton_length, spectrum
 
 _SUSPICIOUS = 6  # refusals in a row that rounding alone does not explain
 _NOISE = 10  # rounding errors of f's size that a difference of two values may hold
@@ -118,6 +118,9 @@ class TrustRegion(Method):
             predicted=step.decrease, length=step.length, refused=refused, size0=size0, spectrum=seen_spectrum,
             products=state.products + step.products,
         )  # fmt: skip
+
+    def extra(self, state: State) -> Products:
+        return Products(state.products)
 
     def _is_exact(self, n: int) -> bool:
         return 0 < n <= self.exact_below

@@ -7,6 +7,8 @@ on both sides, and each roll is a slice of that.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..ir.graph import Eqn, Graph, Var, is_key
 from ..ops.dynamic import dynamic_update_slice
 from ..ops.roll import roll_p
@@ -51,7 +53,7 @@ def _roll(eqn: Eqn, made: Made):
 
 def rolls_as_slices(graph: Graph) -> Graph:
     """(x*) -> (y*) keeps its type; short rolls are slices of an array whose ends are repeated beside it."""
-    reach: dict[tuple[Var, int], tuple[int, int]] = {}
+    reach: dict[tuple[Any, int], tuple[int, int]] = {}
     for eqn in graph.eqns:
         step = _step(eqn)
         if step:
@@ -62,8 +64,8 @@ def rolls_as_slices(graph: Graph) -> Graph:
         return graph
 
     def run(builder, *xs):
-        value = dict(zip(graph.inputs, xs, strict=True))
-        wide: dict[tuple[Var, int], object] = {}
+        value: dict[Any, Any] = dict(zip(graph.inputs, xs, strict=True))
+        wide: dict[tuple[Any, int], Any] = {}
         for eqn in graph.eqns:
             builder.where = eqn.where
             step = _step(eqn)
@@ -90,7 +92,7 @@ def _step(eqn: Eqn) -> int:
     return step if FAR * abs(step) <= n else 0
 
 
-def _widened(x, axis: int, before: int, after: int):
+def _widened(x: Any, axis: int, before: int, after: int) -> Any:
     """`x` with its last elements put before it and its first ones after it, written into place."""
     n = x.shape[axis]
     low, high = ([k if a == axis else 0 for a in range(x.ndim)] for k in (before, after))

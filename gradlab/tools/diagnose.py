@@ -18,7 +18,7 @@ from .observe import cotangents, observed, scalar_of, values_of
 from .reading import ReadProgram, read
 from .rounding import cancellation
 from .scales import out_of_scale, saturated
-from .silence import silenced, unmoved
+from .silence import handed_over, silenced, together, unmoved
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,21 @@ def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
 
     labels = [f"the gradient of {leaf}" for leaf in names]
     summary = [f"value {number(value[()])}", *map(_size_of, labels, slopes)]
-    found = of_value(graph, inputs, ["the result"])
+    seen = observed(graph, inputs)
+    found = of_value(graph, inputs, ["the result"], seen)
+    if not found and not all(np.isfinite(slope).all() for slope in slopes):
+        backward = Graph(gradient.inputs, gradient.eqns, gradient.outputs[1:])
+        found = of_value(backward, given, labels, observed(backward, given))
     if not found:
-        found = of_value(Graph(gradient.inputs, gradient.eqns, gradient.outputs[1:]), given, labels)
-    if not found:
-        seen, cts = observed(graph, inputs), cotangents(graph, inputs)
+        cts = cotangents(graph, inputs)
         quiet = [(v, leaf) for v, leaf, slope in zip(leaves, names, slopes, strict=True) if not slope.any()]
-        for v, leaf in quiet:
-            one = unmoved(graph, v, leaf) or silenced(graph, inputs, cts, v, leaf)
-            found += [one] if one is not None else []
+        zeros = [unmoved(graph, v, leaf) or silenced(graph, inputs, seen, cts, v, leaf) for v, leaf in quiet]
+        found += together([one for one in zeros if one is not None])
+        found += handed_over(program.asked) if quiet else []
         found += saturated(graph, inputs, leaves)
-        found += out_of_scale(graph, seen, cts, leaves, names, float(value))
+        found += out_of_scale(graph, seen, cts, leaves, names, slopes, float(value))
         found += cancellation(graph, inputs, lambda wide: scalar_of(program.again(wide)), active, names)
-    found += hidden(graph, inputs) if not any(one.kind == "non-finite" for one in found) else []
+    found += hidden(graph, inputs, seen) if not any(one.kind == "non-finite" for one in found) else []
     return Diagnosis(name, tuple(found), tuple(summary))
 
 

@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 from ..api import stage
 from ..api.arguments import name_of
 from ..ir.errors import ArgumentError
-from ..ir.graph import Aval, Eqn, Graph, Var, is_key
+from ..ir.graph import Atom, Aval, Eqn, Graph, Var, is_key
 from ..lower.finish import finish
 from ..passes.pipeline import tidy
 from .finding import name_of_value
 from .layers import laid_out
-from .observe import producer_of
+from .observe import Producers
 from .parts import Part, Role, parts_of
 
 CHARACTER, LINE, PAD = 6.7, 15.0, 8.0  # of the 11 px monospace the text is set in
-WIDEST = 46  # characters in a box
+WIDEST = 46  # characters in a row of a box
+ROWS = 4  # in which a box names its results
+LABEL = 52.0  # room for the size of a residual
 MOST = 400  # boxes of a drawing a person can still read
 COLOURS = {  # fill, edge
     Role.INPUT: ("#f5f5f4", "#78716c"),
@@ -116,36 +118,44 @@ class _Picture(NamedTuple):
     height: float
 
 
-def _picture(graph: Graph, together: bool, name: str, is_body: bool) -> _Picture:
+def _picture(graph: Graph, together: bool, name: str, is_body: bool, titles: dict[Var, str] | None = None) -> _Picture:
+    """The drawing of one program; `titles` are names of its inputs that have none of their own."""
     parts = parts_of(graph, together)
     if len(parts) > MOST:
         raise ArgumentError(
             f"a drawing has at most {MOST} boxes, {name} would have {len(parts)}. Draw a part of it, smaller arguments "
             "to a Python loop, or write the loop as gl.scan."
         )
-    made = producer_of(graph)
-    inner = [_inner(part, together, name) for part in parts]
+    made = Producers(graph)
+    made.names.update(titles or {})
+    inner = [_inner(part, together, name, made) for part in parts]
     labels = [_label(part, made) for part in parts]
-    sizes = [_size(rows, picture) for rows, picture in zip(labels, inner, strict=True)]
     home = {v: k for k, part in enumerate(parts) for eqn in part.eqns for v in eqn.outputs}
     home |= {v: k for k, part in enumerate(parts) if part.role is Role.INPUT for v in part.results}
     between: dict[tuple[int, int], list[Var]] = {}
     for k, part in enumerate(parts):
         for v in part.reads:
             between.setdefault((home[v], k), []).append(v)
+    kept = [not is_body and parts[b].role is Role.COTANGENT and parts[a].role in _FORWARD for a, b in between]
+    entering = [[on for (_, b), on in zip(between, kept, strict=True) if b == k] for k in range(len(parts))]
+    room = [LABEL * (len(ends) + 1) if any(ends) else 0.0 for ends in entering]
+    sizes = [_size(rows, picture, width) for rows, picture, width in zip(labels, inner, room, strict=True)]
     layout = laid_out(sizes, list(between))
     drawn = []
-    for ((a, b), values), path in zip(between.items(), layout.paths, strict=True):
-        kept = not is_body and parts[b].role is Role.COTANGENT and parts[a].role in _FORWARD
-        drawn.append(_edge(path, values, kept, made))
+    for values, path, on in zip(between.values(), layout.paths, kept, strict=True):
+        drawn.append(_edge(path, values, on, made))
     for part, rows, picture, size, centre in zip(parts, labels, inner, sizes, layout.centres, strict=True):
         drawn.append(_box(part, rows, picture, size, centre, made))
     return _Picture("".join(drawn), layout.width, layout.height)
 
 
-def _inner(part: Part, together: bool, name: str) -> _Picture | None:
+def _inner(part: Part, together: bool, name: str, made: Producers) -> _Picture | None:
     """The drawings of the programs that a part carries, side by side."""
-    pictures = [_picture(graph, together, name, is_body=True) for eqn in part.eqns for _, graph in eqn.graphs]
+    pictures = [
+        _picture(graph, together, name, is_body=True, titles=_titles(eqn, graph, made))
+        for eqn in part.eqns
+        for _, graph in eqn.graphs
+    ]
     if not pictures:
         return None
     bodies, x = [], 0.0
@@ -155,19 +165,34 @@ def _inner(part: Part, together: bool, name: str) -> _Picture | None:
     return _Picture("".join(bodies), x - 2 * PAD, max(one.height for one in pictures))
 
 
-def _label(part: Part, made: dict[Var, Eqn]) -> list[str]:
-    if part.role is Role.INPUT:
-        v = part.results[0]
-        return [f"{v.name or '·'}: {v.aval}"]
+def _titles(eqn: Eqn, graph: Graph, made: Producers) -> dict[Var, str]:
+    """What goes unchanged into a program that an equation carries, by its name outside."""
+    titles = {}
+    for body in eqn.prim.bodies(**eqn.params) if eqn.prim.bodies else ():
+        if body.graph is graph:
+            titles = {v: _short_name(eqn.inputs[k], made) for v, k in zip(graph.inputs, body.operands, strict=False)}
+    return titles
+
+
+def _label(part: Part, made: Producers) -> list[str]:
+    """The rows of a box: what it makes, then the operations, which the last row always is."""
     named = part.results or part.eqns[-1].outputs
-    results = ", ".join(f"{_short_name(v, made)}: {v.aval}" for v in named)
+    rows: list[str] = []
+    for text in [f"{_short_name(v, made)}: {v.aval}" for v in named]:
+        if rows and len(rows[-1]) + len(text) + 2 <= WIDEST:
+            rows[-1] += f", {text}"
+        else:
+            rows.append(text)
+    if part.role is Role.INPUT:
+        return rows
+    rows = rows if len(rows) <= ROWS else [*rows[: ROWS - 1], f"and {len(rows) - ROWS + 1} rows more"]
     work = ", ".join(dict.fromkeys(_work(eqn) for eqn in part.eqns))
-    return [_cut(results), _cut(work)]
+    return [*map(_cut, rows), _cut(work)]
 
 
-def _short_name(v: Var, made: dict[Var, Eqn]) -> str:
+def _short_name(v: Atom, made: Producers) -> str:
     name = name_of_value(v, made)
-    return "·" if name.startswith("the result") else name
+    return "·" if name.startswith(("the result", "an operand")) else name
 
 
 def _work(eqn: Eqn) -> str:
@@ -180,8 +205,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
-def _size(rows: Sequence[str], inner: _Picture | None) -> tuple[float, float]:
-    width = max(len(row) for row in rows) * CHARACTER + 2 * PAD
+def _size(rows: Sequence[str], inner: _Picture | None, least: float) -> tuple[float, float]:
+    width = max(least, max(len(row) for row in rows) * CHARACTER + 2 * PAD)
     height = len(rows) * LINE + PAD
     if inner is not None:
         return max(width, inner.width + 2 * PAD), height + inner.height + 1.5 * PAD
@@ -194,15 +219,16 @@ def _box(
     inner: _Picture | None,
     size: tuple[float, float],
     centre: tuple[float, float],
-    made: dict[Var, Eqn],
+    made: Producers,
 ) -> str:
     fill, line = COLOURS[part.role]
     if inner is not None:
         fill = "#fafaf9"
     (width, height), (x, y) = size, (centre[0] - size[0] / 2, centre[1])
-    quiet = ("", ' class="quiet"')
+    quiet = ["", ' class="quiet"']
+    last = len(rows) - 1 if part.eqns else len(rows)
     texts = "".join(
-        f'<text x="{x + PAD:.1f}" y="{y + 13 + k * LINE:.1f}"{quiet[k > 0]}>{escape(row)}</text>'
+        f'<text x="{x + PAD:.1f}" y="{y + 13 + k * LINE:.1f}"{quiet[k == last]}>{escape(row)}</text>'
         for k, row in enumerate(rows)
     )
     body = ""
@@ -216,7 +242,7 @@ def _box(
     )
 
 
-def _told(part: Part, made: dict[Var, Eqn]) -> str:
+def _told(part: Part, made: Producers) -> str:
     """What the pointer shows: the user's line, and the equations with their types and sizes."""
     if part.role is Role.INPUT:
         v = part.results[0]
@@ -246,7 +272,7 @@ def _in_bytes(size: float) -> str:
     return f"{size:.3g} {unit}"
 
 
-def _edge(path: Sequence[tuple[float, float]], values: Sequence[Var], kept: bool, made: dict[Var, Eqn]) -> str:
+def _edge(path: Sequence[tuple[float, float]], values: Sequence[Var], kept: bool, made: Producers) -> str:
     (x, y), *rest = path
     curve = [f"M{x:.1f} {y:.1f}"]
     for nx, ny in rest:

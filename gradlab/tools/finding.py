@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.graph import Eqn, Lit, Var
+from ..ir.graph import Lit
 from ..ir.where import Where
+from ..ops.convert import convert_p
+from ..ops.families import broadcast_p
+from .observe import Producers
+
+_SAME = frozenset((broadcast_p, convert_p))  # what they give is, to a person, what they are given
 
 
 @dataclass(frozen=True)
@@ -39,17 +44,18 @@ def at_line(where: Where | None) -> str:
     return f"{where.code.co_name}, line {where.lineno}{f', `{text}`' if text else ''}"
 
 
-def name_of_value(a: Any, eqn_of: dict[Var, Eqn]) -> str:
+def name_of_value(a: Any, made: Producers) -> str:
     """What the user calls a value, or what it is."""
     if type(a) is Lit:
         return str(a.value)
-    if a.name:
-        return a.name
-    eqn = eqn_of.get(a)
-    if eqn is None:
-        return "an operand"
-    assigned = eqn.assigned[eqn.outputs.index(a)]
-    return assigned or f"the result of `{eqn.prim.name}`"
+    while not a.name and a not in made.names and a in made and made[a].prim in _SAME:
+        a = made[a].inputs[0]
+        if type(a) is Lit:
+            return str(a.value)
+    name = a.name or made.names.get(a)
+    if name:
+        return name
+    return f"the result of `{made[a].prim.name}`" if a in made else "an operand"
 
 
 def number(x: Any) -> str:

@@ -16,8 +16,9 @@ from ..control.while_loop import while_p
 from ..ir.graph import Eqn, Graph, Lit, Var, is_inexact
 from ..ir.where import Where
 from ..lower.compile import Executable
+from ..ops.compare import select_p
 from .finding import Finding, at_line, name_of_value, number, place, share
-from .observe import Seen, observed, producer_of, values_of
+from .observe import Producers, Seen, observed, values_of
 
 MOST_TURNS = 100_000  # of a loop that is gone through one by one
 
@@ -37,7 +38,7 @@ def origin(graph: Graph, inputs: Sequence[Any], output: Any, seen: dict[Var, See
     seen = observed(graph, inputs) if seen is None else seen
     if output not in seen or not seen[output].bad:
         return None
-    made, v = producer_of(graph), output
+    made, v = Producers(graph), output
     while v in made:
         eqn = made[v]
         operands = [a for a in eqn.inputs if type(a) is Var and a in seen and is_inexact(a.dtype)]
@@ -49,9 +50,7 @@ def origin(graph: Graph, inputs: Sequence[Any], output: Any, seen: dict[Var, See
     return Origin(None, None, f"the argument {v.name or '?'} comes with {what} ({share(seen[v].bad, seen[v].size)})")
 
 
-def _made_here(
-    graph: Graph, inputs: Sequence[Any], eqn: Eqn, v: Var, made: dict[Var, Eqn], seen: dict[Var, Seen]
-) -> Origin:
+def _made_here(graph: Graph, inputs: Sequence[Any], eqn: Eqn, v: Var, made: Producers, seen: dict[Var, Seen]) -> Origin:
     if eqn.graphs:
         inner = _inside(eqn, values_of(graph, inputs, eqn.inputs), eqn.outputs.index(v))
         if inner is not None:
@@ -79,8 +78,31 @@ def _made_here(
             source = origin(graph, inputs, a, seen)
             if source is not None:
                 message += f". The infinity comes from there: {source.message}"
-                return Origin(source.eqn or eqn, source.where or eqn.where, message)
+                # One that the user wrote himself is no fault: what he did with it is.
+                meant = source.eqn is not None and any(
+                    type(b) is Lit and not np.isfinite(b.value) for b in source.eqn.inputs
+                )
+                return (
+                    Origin(eqn, eqn.where, message) if meant else Origin(source.eqn, source.where or eqn.where, message)
+                )
+    earlier = _upstream(graph, inputs, eqn, made, seen)
+    if earlier is not None:
+        message += f". Before that, {earlier.message}"
+        return Origin(earlier.eqn, earlier.where, message)
     return Origin(eqn, eqn.where, message)
+
+
+def _upstream(graph: Graph, inputs: Sequence[Any], eqn: Eqn, made: Producers, seen: dict[Var, Seen]) -> Origin | None:
+    """The origin of infinities among the values an equation was computed from, though its operands are finite."""
+    behind = {a for a in eqn.inputs if type(a) is Var}
+    for one in reversed(graph.eqns):
+        if not behind.isdisjoint(one.outputs):
+            behind.update(a for a in one.inputs if type(a) is Var)
+    for one in graph.eqns:
+        bad = [v for v in one.outputs if v in behind and v in seen and seen[v].bad]
+        if bad and one is not eqn and all(_is_finite(a, seen) for a in one.inputs):
+            return origin(graph, inputs, bad[0], seen)
+    return None
 
 
 def _inside(eqn: Eqn, values: Sequence[Any], number_of_output: int) -> Origin | None:
@@ -140,9 +162,9 @@ def _first_bad(body: Graph, given: Sequence[Any], outs: Sequence[np.ndarray], wh
     return None
 
 
-def of_value(graph: Graph, inputs: Sequence[Any], names: Sequence[str]) -> list[Finding]:
+def of_value(graph: Graph, inputs: Sequence[Any], names: Sequence[str], seen: dict[Var, Seen]) -> list[Finding]:
     """Findings about the results of a program that are not finite."""
-    found, seen = [], observed(graph, inputs)
+    found: list[Finding] = []
     for name, out in zip(names, graph.outputs, strict=True):
         source = origin(graph, inputs, out, seen)
         if source is not None:
@@ -152,16 +174,21 @@ def of_value(graph: Graph, inputs: Sequence[Any], names: Sequence[str]) -> list[
     return found
 
 
-def hidden(graph: Graph, inputs: Sequence[Any]) -> list[Finding]:
-    """Findings about NaN that a program makes but keeps out of its finite results."""
-    seen, found = observed(graph, inputs), []
+def hidden(graph: Graph, inputs: Sequence[Any], seen: dict[Var, Seen]) -> list[Finding]:
+    """Findings about NaN and infinities that a program makes but keeps out of its finite results."""
+    found = []
     for eqn in graph.eqns:
         for v in eqn.outputs:
-            here = v in seen and seen[v].nan
-            before = any(type(a) is Var and a in seen and seen[a].nan for a in eqn.inputs)
-            if here and not before:
-                source = origin(graph, inputs, v, seen)
-                if source is not None:
-                    message = f"{source.message}. A `where` keeps it out of the result and of its derivative."
-                    found.append(Finding("hidden", message, source.where))
+            if v not in seen or not seen[v].bad or eqn.prim is select_p:
+                continue
+            if any(not _is_finite(a, seen) for a in eqn.inputs):
+                continue
+            source = origin(graph, inputs, v, seen)
+            if source is not None:
+                message = f"{source.message}. It is kept out of the result and of its derivative"
+                found.append(Finding("hidden", f"{message}, by a `where` or the like.", source.where))
     return found
+
+
+def _is_finite(a: Any, seen: dict[Var, Seen]) -> bool:
+    return bool(np.isfinite(a.value)) if type(a) is Lit else a not in seen or not seen[a].bad

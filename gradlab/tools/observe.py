@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..api.programs import value_and_grad_program
@@ -32,27 +31,29 @@ class Seen(NamedTuple):
         return self.nan + self.inf
 
 
-def _look(x: Any) -> Any:
-    wide = jnp.abs(x).astype(jnp.promote_types(jnp.float32, jnp.abs(x).dtype))
-    finite = jnp.isfinite(wide)
-    kept = jnp.where(finite, wide, 0.0)
-    largest = jnp.max(kept, initial=0.0)
-    # Scaled, so that no square overflows.
-    scale = jnp.where(largest > 0, largest, 1.0)
-    rms = scale * jnp.sqrt(jnp.sum((kept / scale) ** 2) / max(x.size, 1))
-    return jnp.stack([jnp.sum(jnp.isnan(wide)), jnp.sum(jnp.isinf(wide)), jnp.sum(wide == 0), largest, rms])
+def seen(x: np.ndarray) -> Seen:
+    """What an array is like."""
+    if x.dtype.kind not in "fcbiu":
+        x = x.astype(np.float32)  # bfloat16 and its like
+    if not x.size:
+        return Seen(0, 0, 0, 0, 0.0, 0.0)
+    with np.errstate(all="ignore"):
+        size = np.abs(x.astype(np.float64) if x.dtype.kind != "c" else x.astype(np.complex128))
+        finite = size[np.isfinite(size)]
+        largest = float(finite.max()) if finite.size else 0.0
+        # Scaled, so that no square overflows.
+        rms = largest * math.sqrt(float(np.sum((finite / largest) ** 2)) / x.size) if largest else 0.0
+        nan = int(np.isnan(size).sum())
+    return Seen(x.size, nan, x.size - nan - finite.size, int(x.size - np.count_nonzero(x)), largest, rms)
 
 
 def observed(graph: Graph, inputs: Sequence[Any], watched: Sequence[Var] | None = None) -> dict[Var, Seen]:
     """What each number of the program is like, arguments included, in one run; only `watched` ones if given."""
     every = (*graph.inputs, *(v for eqn in graph.eqns for v in eqn.outputs)) if watched is None else watched
     watched = [v for v in every if not is_key(v.dtype)]
-    fn = Executable(Graph(graph.inputs, graph.eqns, watched)).fn
-    rows = np.asarray(jax.jit(lambda *xs: [_look(x) for x in fn(*xs)])(*inputs)).reshape(-1, 5)
-    return {
-        v: Seen(v.aval.size, int(nan), int(inf), int(zeros), float(largest), float(rms))
-        for v, (nan, inf, zeros, largest, rms) in zip(watched, rows, strict=True)
-    }
+    # Counted here: XLA would take longer to compile the counting than the program.
+    values = Executable(Graph(graph.inputs, graph.eqns, watched)).jitted(*inputs) if watched else ()
+    return {v: seen(np.asarray(x)) for v, x in zip(watched, values, strict=True)}
 
 
 def values_of(graph: Graph, inputs: Sequence[Any], wanted: Sequence[Any]) -> list[np.ndarray]:
@@ -81,16 +82,26 @@ def scalar_of(graph: Graph) -> Graph:
     return trace_graph(run, graph.in_avals, input_names(graph))
 
 
-def cotangents(graph: Graph, inputs: Sequence[Any]) -> dict[Var, Seen]:
+def cotangents(graph: Graph, inputs: Sequence[Any]) -> dict[Any, Seen]:
     """What the cotangents of all real and complex values of a scalar program are like, those of its arguments too.
 
-    Each value gets an addend that is zero, by which the program is differentiated.
+    Each value gets an addend that is zero, by which the program is differentiated. So does a constant with which a loop
+    starts: the cotangent of operand k of the equation that makes v is at `(v, k)`.
     """
-    moving = [v for v in (*graph.inputs, *(v for e in graph.eqns for v in e.outputs)) if is_inexact(v.dtype)]
+    moving: list[Any] = [v for v in (*graph.inputs, *(v for e in graph.eqns for v in e.outputs)) if is_inexact(v.dtype)]
+    starts = {
+        (eqn.outputs[0], k): a
+        for eqn in graph.eqns
+        if eqn.graphs
+        for k, a in enumerate(eqn.inputs)
+        if type(a) is Lit and is_inexact(a.dtype)
+    }
+    places = [*moving, *starts]
+    avals = [*(v.aval for v in moving), *(a.aval for a in starts.values())]
     n = len(graph.inputs)
 
     def run(builder, *args):
-        addend = dict(zip(moving, args[n:], strict=True))
+        addend = dict(zip(places, args[n:], strict=True))
         value: dict[Var, Any] = {}
 
         def put(v: Var, x: Any) -> None:
@@ -100,17 +111,21 @@ def cotangents(graph: Graph, inputs: Sequence[Any]) -> dict[Var, Seen]:
             put(v, x)
         for eqn in graph.eqns:
             builder.where = eqn.where
-            outs = builder.record(eqn.prim, tuple([value[a] if type(a) is Var else a for a in eqn.inputs]), eqn.params)
+            operands = [value[a] if type(a) is Var else a for a in eqn.inputs]
+            for k, a in enumerate(operands):
+                if eqn.graphs and (eqn.outputs[0], k) in addend:
+                    operands[k] = builder.record(add_p, (a, addend[eqn.outputs[0], k]), {})[0]
+            outs = builder.record(eqn.prim, tuple(operands), eqn.params)
             for v, out in zip(eqn.outputs, outs, strict=True):
                 put(v, out)
         return [value[a] if type(a) is Var else a for a in graph.outputs]
 
-    shifted = trace_graph(run, [*graph.in_avals, *(v.aval.retyped(v.dtype) for v in moving)])
+    shifted = trace_graph(run, [*graph.in_avals, *(aval.retyped(aval.dtype) for aval in avals)])
     # The addends first, as what is differentiated.
     swapped = Graph((*shifted.inputs[n:], *shifted.inputs[:n]), shifted.eqns, shifted.outputs)
-    program = value_and_grad_program(swapped, [True] * len(moving), want_value=False, zeros=True).graph
-    rows = observed(program, [*(np.zeros(v.shape, v.dtype) for v in moving), *inputs], _distinct(program.outputs))
-    return {v: rows[a] if type(a) is Var else _seen_literal(a) for v, a in zip(moving, program.outputs, strict=True)}
+    program = value_and_grad_program(swapped, [True] * len(places), want_value=False, zeros=True).graph
+    rows = observed(program, [*(np.zeros(a.shape, a.dtype) for a in avals), *inputs], _distinct(program.outputs))
+    return {v: rows[a] if type(a) is Var else _seen_literal(a) for v, a in zip(places, program.outputs, strict=True)}
 
 
 def _distinct(atoms: Sequence[Any]) -> list[Var]:
@@ -122,6 +137,13 @@ def _seen_literal(a: Lit) -> Seen:
     return Seen(size, size * (value != value), size * (value == np.inf), size * (not value), float(value), float(value))
 
 
-def producer_of(graph: Graph) -> dict[Var, Eqn]:
-    """Which equation makes a variable."""
-    return {v: eqn for eqn in graph.eqns for v in eqn.outputs}
+class Producers(dict[Var, Eqn]):
+    """Which equation makes a variable. `names`: what the user calls those that he stores in variables of his own."""
+
+    def __init__(self, graph: Graph):
+        super().__init__({v: eqn for eqn in graph.eqns for v in eqn.outputs})
+        self.names: dict[Var, str] = {}
+        for eqn, after in zip(graph.eqns, (*graph.eqns[1:], None), strict=False):
+            # Of several equations that one expression became, the last is what the variable holds.
+            if eqn.where is not None and (after is None or after.where != eqn.where):
+                self.names.update((v, name) for v, name in zip(eqn.outputs, eqn.assigned, strict=True) if name)

@@ -1,4 +1,4 @@
-"""A program in parts that a person can take in: equations of one of his lines together, each part of one role.
+"""A program in parts that a person can take in: equations of one run of one of his lines, each part of one role.
 
 The roles: what computes the value (primal), what only the derivative needs of it (residual), tangents and cotangents.
 """
@@ -74,7 +74,13 @@ def _same_line(part: Part, eqn: Eqn, roles: dict[Var, Role]) -> bool:
     if not part.eqns or part.eqns[-1].graphs or eqn.where is None or part.where is None or not eqn.outputs:
         return False
     same = part.where.code is eqn.where.code and part.where.lineno == eqn.where.lineno
-    return same and part.role is roles[eqn.outputs[0]]
+    if not same or part.role is not roles[eqn.outputs[0]]:
+        return False
+    # Where an instruction runs again, or one before those that have run, it is the next turn of a Python loop. (What is
+    # derived of the instructions need not come in their order.)
+    ran = [e.where.lasti for e in part.eqns if e.where is not None]
+    goes_on = eqn.where.lasti > max(ran) if part.role is Role.PRIMAL else eqn.where.lasti not in ran
+    return goes_on or ran[-1] == eqn.where.lasti
 
 
 def _spread(before: list[int], changed: int) -> None:

@@ -15,6 +15,7 @@ from ..api.naming import named
 from ..api.results import Results
 from ..ir.errors import StructureError
 from ..ir.graph import Aval, Graph, is_inexact
+from ..ir.where import Where
 from ..trace.avals import aval_of, is_key_dtype
 
 
@@ -23,7 +24,7 @@ class ReadProgram(NamedTuple):
 
     **Attributes:** `inputs`: NumPy arrays (random keys as they are); `active`: which inputs are real or complex
     arguments; `names`: of those; `places`: the arguments with such leaves only; `again(inputs)`: the program read once
-    more, of other inputs.
+    more, of other inputs; `asked`: what took values out as plain numbers, and where.
     """
 
     graph: Graph
@@ -32,6 +33,7 @@ class ReadProgram(NamedTuple):
     names: list[str]
     places: tuple[int, ...]
     again: Callable[[Sequence[Any]], Graph]
+    asked: Sequence[tuple[str, Where | None]]
 
 
 def read(fun: Callable, args: tuple, kwargs: dict, of: str) -> ReadProgram:
@@ -42,7 +44,7 @@ def read(fun: Callable, args: tuple, kwargs: dict, of: str) -> ReadProgram:
     numeric = [k for k, arg in enumerate(args) if _is_numeric(arg)]
     call = Call(Selection(fun, tuple(numeric), None, of), args, kwargs)
     avals = avals_to_differentiate(call, of, allow_int=True)
-    graph, inputs = _read(fun, call, call.leaves, avals)
+    graph, inputs, asked = _read(fun, call, call.leaves, avals)
     active = [is_inexact(aval.dtype) for aval in avals] + [False] * (len(inputs) - len(avals))
     if not any(active):
         raise StructureError(f"{of} found no real or complex number among the arguments of {name_of(fun)}.")
@@ -57,7 +59,7 @@ def read(fun: Callable, args: tuple, kwargs: dict, of: str) -> ReadProgram:
         if all(active[start : start + tree.num_leaves]):
             moving.append(place)
         start += tree.num_leaves
-    return ReadProgram(graph, inputs, active, names, tuple(moving), again)
+    return ReadProgram(graph, inputs, active, names, tuple(moving), again, asked)
 
 
 def _is_numeric(arg: Any) -> bool:
@@ -65,8 +67,8 @@ def _is_numeric(arg: Any) -> bool:
     return bool(leaves) and all(isinstance(x, Number | np.ndarray | np.generic | jax.Array) for x in leaves)
 
 
-def _read(fun: Callable, call: Call, leaves: list[Any], avals: Sequence[Aval]) -> tuple[Graph, list[Any]]:
-    with named():
+def _read(fun: Callable, call: Call, leaves: list[Any], avals: Sequence[Aval]) -> tuple[Graph, list[Any], Any]:
+    with named() as notes:
         reading = Reading(call, leaves, avals, names=call.input_names, fun=fun)
         Results(reading, fun)
         graph, inputs = reading.end()
@@ -74,4 +76,4 @@ def _read(fun: Callable, call: Call, leaves: list[Any], avals: Sequence[Aval]) -
         x if is_key_dtype(getattr(x, "dtype", None)) else np.asarray(x, v.dtype)
         for x, v in zip(inputs, graph.inputs, strict=True)
     ]
-    return graph, inputs
+    return graph, inputs, notes.asked

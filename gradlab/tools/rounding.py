@@ -12,7 +12,7 @@ from ..api.programs import value_and_grad_program
 from ..ir.graph import Eqn, Graph, Var
 from ..lower.compile import Executable
 from .finding import Finding, at_line, name_of_value
-from .observe import producer_of
+from .observe import Producers
 
 LOST = 1e-3  # digits are missing where a result is off by more than this part of itself
 MOST_BYTES = 2**28  # values held at once
@@ -52,7 +52,7 @@ def cancellation(
     where = worst.where if worst else None
     message = f"in float32 {', '.join(said)}, a run in float64 says"
     if worst is not None:
-        made = producer_of(graph)
+        made = Producers(graph)
         operands = " and ".join(name_of_value(a, made) for a in worst.inputs)
         message += f"; digits are lost at {at_line(where)}: `{worst.prim.name}` of {operands}, which nearly cancel"
     return [Finding("rounding", f"{message}.", where)]

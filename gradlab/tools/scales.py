@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..control.scan import scan_p
 from ..control.while_loop import while_p
 from ..ir.graph import Eqn, Graph, Var, is_inexact
@@ -18,7 +20,7 @@ from ..ops.operands import fill
 from ..ops.special import erf_p, erfc_p
 from ..trace.stage import trace_graph
 from .finding import Finding, at_line, name_of_value, share
-from .observe import Seen, observed, producer_of
+from .observe import Producers, Seen, observed, seen
 
 FLAT = 1e-4  # a slope below this, where 1 is usual, lets next to nothing through
 FAR = 1e6  # a ratio of sizes beyond which gradient steps cannot serve both
@@ -44,21 +46,21 @@ def saturated(graph: Graph, inputs: Sequence[Any], leaves: Sequence[Var]) -> lis
         for eqn in graph.eqns:
             operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
             value.update(zip(eqn.outputs, builder.record(eqn.prim, operands, eqn.params), strict=True))
-        slopes = []
+        found = []
         for eqn, on in chosen:
             operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
             ones = [fill(1.0, a.aval) if o else None for a, o in zip(eqn.inputs, on, strict=True)]
             slope = eqn.prim.jvp(operands, ones, **eqn.params)[1][0]
-            slopes.append(builder.operand(fill(0.0, eqn.outputs[0].aval) if slope is None else slope, None))
-        return slopes
+            found.append(builder.operand(fill(0.0, eqn.outputs[0].aval) if slope is None else slope, None))
+        return found
 
     program = trace_graph(run, graph.in_avals)
-    seen = observed(program, inputs, list(dict.fromkeys(a for a in program.outputs if type(a) is Var)))
-    made, found = producer_of(graph), []
+    slopes = observed(program, inputs, list(dict.fromkeys(a for a in program.outputs if type(a) is Var)))
+    made, found = Producers(graph), []
     for (eqn, on), a in zip(chosen, program.outputs, strict=True):
-        if type(a) is not Var or not seen[a].size:
+        if type(a) is not Var or not slopes[a].size:
             continue
-        one = seen[a]
+        one = slopes[a]
         flat = one.largest < FLAT if eqn.prim in _SIGMOIDS else one.zeros == one.size
         if flat:
             name = name_of_value(eqn.inputs[on.index(True)], made)
@@ -73,14 +75,15 @@ def saturated(graph: Graph, inputs: Sequence[Any], leaves: Sequence[Var]) -> lis
 def out_of_scale(
     graph: Graph,
     values: dict[Var, Seen],
-    cts: dict[Var, Seen],
+    cts: dict[Any, Seen],
     leaves: Sequence[Var],
     names: Sequence[str],
+    slopes: Sequence[np.ndarray],
     result: float,
 ) -> list[Finding]:
     """Findings about gradients that vanish beside others, or explode; and where on the way back they do."""
     found = [*_loops(graph, cts), *_lines(graph, cts)]
-    sizes = {name: _norm(cts[v]) for v, name in zip(leaves, names, strict=True)}
+    sizes = {name: _norm(seen(slope)) for name, slope in zip(names, slopes, strict=True)}
     largest = max(sizes, key=lambda name: sizes[name])
     for v, name in zip(leaves, names, strict=True):
         size = sizes[name]
@@ -104,19 +107,20 @@ def _norm(seen: Seen) -> float:
     return seen.rms * math.sqrt(seen.size)
 
 
-def _loops(graph: Graph, cts: dict[Var, Seen]) -> list[Finding]:
+def _loops(graph: Graph, cts: dict[Any, Seen]) -> list[Finding]:
     """Loops through whose carry a cotangent shrinks or grows out of all proportion."""
     found = []
     for eqn in graph.eqns:
         if eqn.prim is scan_p:
             loop = eqn.params["loop"]
-            carried, turns = list(zip(loop.parts(eqn.inputs)[1], eqn.outputs, strict=False)), loop.length
+            carried, turns = loop.parts(range(len(eqn.inputs)))[1], loop.length
         elif eqn.prim is while_p:
-            carried, turns = list(zip(eqn.params["how"].parts(eqn.inputs)[2], eqn.outputs, strict=True)), 0
+            carried, turns = eqn.params["how"].parts(range(len(eqn.inputs)))[2], 0
         else:
             continue
         after = max((_norm(cts[v]) for v in eqn.outputs if v in cts), default=0.0)
-        before = max((_norm(cts[a]) for a, _ in carried if type(a) is Var and a in cts), default=0.0)
+        starts = [eqn.inputs[k] if type(eqn.inputs[k]) is Var else (eqn.outputs[0], k) for k in carried]
+        before = max((_norm(cts[a]) for a in starts if a in cts), default=0.0)
         if not after or not before or 1 / FAR < before / after < FAR:
             continue
         ratio = before / after
@@ -127,7 +131,7 @@ def _loops(graph: Graph, cts: dict[Var, Seen]) -> list[Finding]:
     return found
 
 
-def _lines(graph: Graph, cts: dict[Var, Seen]) -> list[Finding]:
+def _lines(graph: Graph, cts: dict[Any, Seen]) -> list[Finding]:
     """Lines, run again and again by a Python loop, that shrink or grow a cotangent out of all proportion."""
     found = []
     for total, times, where in _by_line(graph, cts).values():
@@ -138,7 +142,7 @@ def _lines(graph: Graph, cts: dict[Var, Seen]) -> list[Finding]:
     return found
 
 
-def _by_line(graph: Graph, cts: dict[Var, Seen]) -> dict[tuple, tuple[float, int, Where]]:
+def _by_line(graph: Graph, cts: dict[Any, Seen]) -> dict[tuple, tuple[float, int, Where]]:
     """For each line of the user's: the logarithm of what it multiplies cotangents by, over all its equations."""
     reads: dict[Var, int] = defaultdict(int)
     for eqn in graph.eqns:
@@ -155,7 +159,7 @@ def _by_line(graph: Graph, cts: dict[Var, Seen]) -> dict[tuple, tuple[float, int
     return lines
 
 
-def _through(eqn: Eqn, cts: dict[Var, Seen], reads: dict[Var, int]) -> float:
+def _through(eqn: Eqn, cts: dict[Any, Seen], reads: dict[Var, int]) -> float:
     # What other equations read too has its cotangent from them as well.
     moving = [a for a in eqn.inputs if type(a) is Var and a in cts and cts[a].rms and reads[a] == 1]
     outs = [v for v in eqn.outputs if v in cts and cts[v].rms]
@@ -164,12 +168,12 @@ def _through(eqn: Eqn, cts: dict[Var, Seen], reads: dict[Var, int]) -> float:
     return _norm(cts[moving[0]]) / _norm(cts[outs[0]])
 
 
-def _steepest_line(graph: Graph, cts: dict[Var, Seen], shrinks: bool) -> Where | None:
+def _steepest_line(graph: Graph, cts: dict[Any, Seen], shrinks: bool) -> Where | None:
     lines = sorted(_by_line(graph, cts).values(), key=lambda row: row[0] if shrinks else -row[0])
     return lines[0][2] if lines else None
 
 
-def _steepest(graph: Graph, cts: dict[Var, Seen], shrinks: bool) -> str:
+def _steepest(graph: Graph, cts: dict[Any, Seen], shrinks: bool) -> str:
     """Where most of it happens, as the end of a sentence."""
     lines = sorted(_by_line(graph, cts).values(), key=lambda row: row[0] if shrinks else -row[0])
     told = [

@@ -48,13 +48,11 @@ def looped(policy):
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 def test_first_derivatives(policy):
-    def both(x):
-        return [gl.value_and_grad(lambda x: gnp.sum(f(GL, W, x)[0]))(x) for f in (called(policy), looped(policy))]
+    def both(lib, np_, lx, x):
+        total = [lambda x, f=f: np_.sum(f(lx, W, x)[0]) for f in (called(policy), looped(policy))]
+        return [lib.value_and_grad(f)(x) for f in total]
 
-    def wanted(x):
-        return [jax.value_and_grad(lambda x: jnp.sum(f(LAX, W, x)[0]))(x) for f in (called(policy), looped(policy))]
-
-    same(*jax.jit(lambda x: (both(x), wanted(x)))(X))
+    same(*jax.jit(lambda x: (both(gl, gnp, GL, x), both(jax, jnp, LAX, x)))(X))
 
 
 @pytest.mark.parametrize("fun", [called, looped], ids=lambda f: f.__name__)

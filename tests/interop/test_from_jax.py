@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import primitives
 
 import gradlab as gl
@@ -181,3 +182,24 @@ def test_lines():
     lines = {eqn.prim.name: eqn.where.text for eqn in gl.stage(f)(jnp.ones(3)).eqns if eqn.where is not None}
     assert lines["exp"] == "y = jnp.exp(x)"
     assert lines["sin"] == lines["reduce_sum"] == "return jnp.sin(y).sum()"
+
+
+def test_policies_of_checkpoint_are_kept():
+    policies = jax.checkpoint_policies
+
+    def f(x):
+        return jnp.sum(checkpoint_name(jnp.cos(checkpoint_name(jnp.sin(x @ x), "a")), "b"))
+
+    wanted = {
+        None: "nothing",
+        policies.nothing_saveable: "nothing",
+        policies.everything_saveable: "everything",
+        policies.dots_saveable: "auto",
+        policies.save_only_these_names("a"): ("a",),
+        policies.save_any_names_but_these("a"): ("b",),
+        policies.save_only_these_names("c"): "nothing",
+    }
+    for policy, want in wanted.items():
+        graph = gl.stage(gl.from_jax(jax.checkpoint(f, policy=policy)))(np.eye(2))
+        found = [eqn.params["policy"] for eqn in equations(graph) if "policy" in eqn.params]
+        assert found == [want]

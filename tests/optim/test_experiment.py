@@ -14,7 +14,7 @@ import pytest
 import scipy.optimize
 
 from gradlab.ir.errors import ArgumentError
-from gradlab.optim import experiment, plot, problems
+from gradlab.optim import Report, experiment, plot, problems
 from gradlab.optim.profiles import data_profile, performance_profile
 
 VALLEY = problems.rosenbrock()
@@ -79,6 +79,10 @@ def test_what_is_in_the_file_is_not_run_again(found):
     connection.close()
     assert all(after[row[0]] == row for row in before) and len(after) == len(before) + 6
     assert again.table() == report.table()
+    loaded = Report.load(path)
+    assert len(loaded.runs) == len(after) and "SciPy" in str(loaded)
+    with pytest.raises(ArgumentError, match="no file"):
+        Report.load(path.with_name("nowhere"))
     assert {run.seed for run in more.runs} == {0, 7}
     assert len(experiment(given, {"L-BFGS": "lbfgs"}, budget=99, path=path).runs) == 2
 

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
+import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.optim import Status, minimize, problems
 from gradlab.optim.subproblem import Spectrum, conjugate_step, dogleg_step, exact_step, spectrum
@@ -157,3 +159,51 @@ def test_a_hessian_that_is_not_finite_becomes_steepest_descent():
     s = spectrum(jnp.full((2, 2), jnp.nan), jnp.array([3.0, 4.0]))
     assert isinstance(s, Spectrum)
     np.testing.assert_allclose(exact_step(s, 1.0).p, [-0.6, -0.8])
+
+
+def at_small_gradients(gradient):
+    """SciPy's own test is on ‖g‖₂; this ends at ‖g‖∞ ≤ 1e-6."""
+
+    def stop(intermediate_result):
+        if np.max(np.abs(gradient(intermediate_result.x))) <= 1e-6:
+            raise StopIteration
+
+    return stop
+
+
+def test_trust_region_needs_no_more_evaluations_than_scipys():
+    names = ("beale", "brown_badly_scaled", "kowalik_osborne", "penalty_1", "powell_singular", "wood")
+    ours = theirs = 0
+    for name in names:
+        p = getattr(problems, name)()
+        value, gradient, hessian = jax.jit(p.fun), jax.jit(jax.grad(p.fun)), jax.jit(jax.hessian(p.fun))
+        stop = at_small_gradients(gradient)
+        found = minimize(p.fun, p.x0, "trust-region", gtol=1e-6)
+        assert p.solved(float(found.f))
+        ours += int(found.n_evals)
+        theirs += scipy.optimize.minimize(
+            value, p.x0, jac=gradient, hess=hessian, method="trust-exact", callback=stop, options={"gtol": 1e-12}
+        ).nfev
+    assert ours <= 0.9 * theirs
+
+
+def test_products_are_counted():
+    found = minimize(rosenbrock, np.array([-1.2, 1.0]), "newton-cg")
+    assert found.n_iters <= found.extra.n_products <= 2 * found.n_evals
+    assert minimize(rosenbrock, np.array([-1.2, 1.0]), "trust-region").extra.n_products == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_wall_and_a_wrong_gradient_end_with_a_word(method):
+    wall = minimize(lambda x: gnp.where(x > 2, gnp.inf, (x - 3) ** 2), 0.0, method)
+    assert wall.status == Status.NONFINITE
+    assert float(wall.x) == pytest.approx(2, abs=1e-6)
+    assert wall.n_evals <= 150
+
+    @gl.custom_vjp
+    def wrong(x):
+        return gnp.sum((x - 1) ** 2)
+
+    wrong.defvjp(lambda x: (gnp.sum((x - 1) ** 2), x), lambda x, ct: (-ct * 2 * (x - 1),))
+    wrong.defjvp(lambda p, t: (gnp.sum((p[0] - 1) ** 2), -gnp.sum(2 * (p[0] - 1) * t[0])))
+    assert minimize(wrong, np.array([3.0, 4.0]), method).status == Status.LINE_SEARCH_FAILED

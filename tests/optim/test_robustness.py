@@ -88,7 +88,7 @@ CASES = {
     ),
     "float32 noise": Case(noisy, np.zeros(3), 1000.0, (Status.PRECISION_LIMIT, Status.CONVERGED_GRADIENT)),
     "wrong gradient": Case(wrong_gradient(), [1.0, 2.0], None, (Status.LINE_SEARCH_FAILED,)),
-    "kink": Case(lambda x: gnp.abs(x[0] - 1 / 3) + 2 * gnp.abs(x[1] - 2**0.5), [3.0, 0.7], None, (Status.LINE_SEARCH_FAILED,)),
+    "kink": Case(lambda x: gnp.abs(x[0] - 1 / 3) + 2 * gnp.abs(x[1] - 2**0.5), [3.0, 0.7], 0.0),
     "huge values": Case(lambda x: 1e150 * gnp.sum((x - 1) ** 2), [5.0, -3.0], 0.0, ANSWERS, 1e120),
     "tiny values": Case(lambda x: 1e-150 * gnp.sum((x - 1) ** 2), [5.0, -3.0], 0.0, options={"gtol": 1e-156}),
     "huge x": Case(lambda x: gnp.sum((x / 1e20 - 1) ** 2), [0.0, 3e20], 0.0, options={"gtol": 1e-26}),

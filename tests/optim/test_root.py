@@ -76,3 +76,13 @@ def test_mistakes_are_named():
         root(lambda x: x[:1], np.ones(2))
     with pytest.raises(ArgumentError, match="newton, broyden"):
         root(lambda x: x, 1.0, "secant")
+
+
+def test_unrolled_and_implicit_agree():
+    def solution(a, how):
+        return root(cubic, 1.0, args=(a,), differentiate=how).x
+
+    for how in ("implicit", "unroll"):
+        assert float(jax.jacfwd(solution)(10.0, how)) == pytest.approx(1 / 13, rel=1e-6)
+    with pytest.raises(ArgumentError, match="implicit"):
+        root(cubic, 1.0, args=(1.0,), differentiate="backwards")

@@ -1,0 +1,65 @@
+"""Our methods as Optax transformations: the same iterates, any chain, a state that resumes to the same bits."""
+
+from __future__ import annotations
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gradlab.ir.errors import ArgumentError
+from gradlab.optim import bfgs, gradient_descent, lbfgs, minimize, transformations
+
+
+def loss(p):
+    x = jnp.concatenate([p["a"], p["b"][None]])
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+START = {"a": jnp.array([-1.2, 1.0, -1.2]), "b": jnp.asarray(1.0)}
+value_and_grad = jax.jit(jax.value_and_grad(loss))
+
+
+def steps(optimizer, params, state, n):
+    for _ in range(n):
+        value, grads = value_and_grad(params)
+        updates, state = optimizer.update(grads, state, params, value=value)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+@pytest.mark.parametrize("make", [lbfgs, bfgs, lambda: optax.chain(optax.clip(1e9), lbfgs())])
+def test_it_minimises_and_resumes_to_the_same_bits(make):
+    optimizer = make()
+    params, state = steps(optimizer, START, optimizer.init(START), 20)
+    saved = pickle.dumps(jax.tree_util.tree_map(np.asarray, (params, state)))
+    end, _ = steps(optimizer, params, state, 30)
+    again, _ = steps(optimizer, *pickle.loads(saved), 30)
+    assert loss(end) < 1e-12
+    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree_util.tree_leaves, (end, again)), strict=True))
+
+
+def test_it_is_the_method_of_minimize():
+    result = minimize(loss, START)
+    optimizer = lbfgs()
+    params, _ = steps(optimizer, START, optimizer.init(START), int(result.n_evals) - 1)
+    assert np.allclose(params["a"], result.x["a"], rtol=1e-9)
+    assert minimize(loss, START, gradient_descent(), max_iters=50).f < loss(START)
+
+
+def test_update_is_not_traced_again():
+    optimizer = lbfgs(memory=3)
+    params, state = steps(optimizer, START, optimizer.init(START), 2)
+    size = transformations.step._cache_size()
+    steps(optimizer, params, state, 5)
+    steps(lbfgs(memory=3), params, state, 2)
+    assert transformations.step._cache_size() == size
+
+
+def test_a_missing_value_says_what_to_write():
+    optimizer = lbfgs()
+    with pytest.raises(ArgumentError, match="value=loss"):
+        optimizer.update(START, optimizer.init(START), START)

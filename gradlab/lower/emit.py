@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
+from textwrap import wrap
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var, chained, is_inexact
@@ -19,7 +20,7 @@ from ..ir.primitive import Body, Text
 from ..ops.families import broadcast_p
 from ..ops.operands import dtype_text
 from ..trace.avals import canonical_dtype
-from .layout import laid_out
+from .layout import WIDTH, laid_out
 
 MODULES = {
     "jax": "import jax",
@@ -250,7 +251,8 @@ def module_text(graph: Graph, name: str = "f", remark: Remark | None = None) -> 
     start = text.rindex(f"def {function_name(name)}(")
     end = text.index("\n", start)
     gap = "\n".join(used) + "\n\n\n" if used else ""
-    lines = [f"    # {takes} -> {gives}", *(f"    # {_missing(word, eqn)}" for word, eqn in natives.items())]
+    types = wrap(f"{takes} -> {gives}", WIDTH - len("    # "), break_long_words=False)
+    lines = [*(f"    # {line}" for line in types), *(f"    # {_missing(word, eqn)}" for word, eqn in natives.items())]
     return laid_out("\n".join([f"{gap}{text[:end]}", *lines]) + text[end:])
 
 

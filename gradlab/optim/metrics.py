@@ -6,6 +6,7 @@ import csv
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from ..ir.errors import ArgumentError
 from ..ir.extras import Missing
 
 try:
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # in a notebook without ipywidgets: a bar of text is drawn there, and will do
+        from tqdm.auto import tqdm
 except ImportError:
     tqdm: Any = Missing("tqdm", "train", "the progress bar")
 try:

@@ -68,16 +68,19 @@ def exact_step(s: Spectrum, radius: jax.Array, floor: float | None = None) -> St
     lam, g = s.eigenvalues, s.gradient
     tiny = (jnp.finfo(lam.dtype).eps / 2 if floor is None else floor) * jnp.max(jnp.abs(lam))
     low = jnp.maximum(0, -lam[0])
-    inside = (lam[0] > tiny) & (jnp.linalg.norm(g / jnp.where(lam > tiny, lam, 1)) <= radius * (1 + _CLOSE))
-    first = jnp.where(inside, 0, jnp.maximum(jnp.max(jnp.abs(g) / radius - lam), low))
+    # A tiny eigenvalue may be all rounding; that is of no harm unless the gradient along it is rounding too.
+    heard = jnp.abs(g) > 8 * jnp.finfo(lam.dtype).eps * jnp.linalg.norm(g)
 
     def at(mu: Any) -> tuple[Any, Any, Any]:
         shifted = lam + mu
-        real = shifted > tiny
+        real = (shifted > tiny) | (heard & (shifted > 0))
         shifted = jnp.where(real, shifted, 1)
         p = jnp.where(real, -g / shifted, 0)
         return p, jnp.linalg.norm(p), jnp.sum(p * p / shifted)
 
+    convex = jnp.all(jnp.where(heard, lam > 0, lam >= -tiny))
+    inside = convex & (at(jnp.zeros_like(radius))[1] <= radius * (1 + _CLOSE))
+    first = jnp.where(inside, 0, jnp.maximum(jnp.max(jnp.abs(g) / radius - lam), low))
     p, length, slope = at(first)
     # The gradient has no part along the lowest eigenvectors, or too little for the radius: fill up with the lowest if
     # the model falls that way.

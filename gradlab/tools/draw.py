@@ -35,7 +35,8 @@ COLOURS = {  # fill, edge
 _FORWARD = (Role.INPUT, Role.PRIMAL, Role.RESIDUAL)
 _STYLE = (
     "text{font:11px ui-monospace,Menlo,Consolas,monospace;fill:#1c1917}"
-    "text.quiet{fill:#57534e;font-size:10px}text.bytes{fill:#b91c1c;font-size:10px}"
+    "text.quiet{fill:#57534e;font-size:10px}text.bytes{fill:#b91c1c;font-size:10px;"
+    "paint-order:stroke;stroke:white;stroke-width:3px}"
     "path.edge{fill:none;stroke:#a8a29e;stroke-width:1.2}"
     "path.residual{stroke:#dc2626;stroke-dasharray:5 3}"
     "g.part:hover>rect{stroke-width:2.5}"

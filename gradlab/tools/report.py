@@ -29,8 +29,10 @@ slopes = later("gradlab.tools.slopes")
 _STYLE = """
 body { font: 14px system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1c1917 }
 pre { background: #fafaf9; border: 1px solid #e7e5e4; padding: 10px; overflow-x: auto; font-size: 12px; margin: 0 }
-.side { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 12px }
+.side { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 12px; align-items: start }
+@media (max-width: 1000px) { .side { grid-template-columns: minmax(0, 1fr) } }
 .scroll { overflow-x: auto }
+.fit svg { max-width: 100%; height: auto }
 h2 { border-bottom: 1px solid #e7e5e4; padding-bottom: 4px; margin-top: 1.6em }
 """
 
@@ -82,7 +84,7 @@ def report(fun: Callable) -> Callable[..., Report]:
         sections = {
             "What is conspicuous": f"<pre>{escape(str(diagnosis))}</pre>",
             "The function, and its gradient as it runs": _side_by_side(fun, source(slope)(*args, **kwargs)),
-            "Does the tangent touch the curve?": f'<div class="scroll">{curves}</div>',
+            "Does the tangent touch the curve?": f'<div class="fit">{curves}</div>',
             "The gradient as a drawing": _drawing(slope, args, kwargs),
             "What it costs": f"<pre>{escape(str(cost(fun)(*args, **kwargs)))}</pre>",
             "As gradlab holds it": f"<pre>{escape(pretty(tidy(program.graph), lines=True))}</pre>",

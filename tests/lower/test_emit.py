@@ -49,16 +49,18 @@ WORD = re.compile(r"[A-Za-z0-9_ ,.>-]*\Z")
 
 
 def assert_harmless(text: str) -> None:
-    """Only functions of assignments and a return; calls of jax, numpy or the parts; plain constants."""
+    """Only functions of assignments, inner functions and a return; calls of jax, numpy or these; plain constants."""
     tree = ast.parse(text)
-    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert {ast.unparse(node) for node in imports} <= set(emit_module.MODULES.values())
     for function in tree.body:
         if function in imports:
             continue
-        assert isinstance(function, ast.FunctionDef) and not function.decorator_list and not function.returns
-        assert all(isinstance(statement, ast.Assign | ast.Return) for statement in function.body)
+        for inner in (node for node in ast.walk(function) if isinstance(node, ast.FunctionDef)):
+            assert not inner.decorator_list and not inner.returns
+            assert all(isinstance(line, ast.Assign | ast.Return | ast.FunctionDef) for line in inner.body)
+        assert isinstance(function, ast.FunctionDef)
         known = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
         known |= {
             node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -383,7 +385,8 @@ INPUTS = (np.linspace(-1, 1, 12).reshape(3, 4), np.cos(np.arange(16.0)).reshape(
 TEXTS = {
     "value": lambda: gl.source(softmax_program)(*INPUTS),
     "grad": lambda: gl.source(gl.grad(softmax_program, argnums=(0, 1)))(*INPUTS),
-    "long": lambda: gl.source(gl.grad(long_program))(*INPUTS),
+    "long": lambda: gl.rerolling(False)(gl.source(gl.grad(long_program)))(*INPUTS),
+    "rolled": lambda: gl.source(gl.grad(long_program))(*INPUTS),
     "hessian": lambda: gl.source(gl.hessian(lambda w: softmax_program(INPUTS[0], w)))(INPUTS[1]),
 }
 ALONE = """

@@ -63,8 +63,7 @@ def test_bounds_hold_and_are_reported(method):
     assert "outside the bounds" in outside.message
 
 
-@pytest.mark.parametrize("method", ["lm", "dogleg"])
-@pytest.mark.parametrize("name", ["meyer", "osborne_1"])
+@pytest.mark.parametrize(("method", "name"), [("lm", "meyer"), ("dogleg", "osborne_1")])
 def test_hard_fits(method, name):
     p = getattr(problems, name)()
     found = least_squares(p.residuals, p.x0, method, max_evals=500)
@@ -161,7 +160,6 @@ NOISY = CLEAN + 0.1 * NOISE
     "options",
     [
         {},
-        {"sigma": np.linspace(0.1, 0.3, 40)},
         {"sigma": np.linspace(0.1, 0.3, 40), "absolute_sigma": True},
         {"sigma": 0.04 * np.eye(40) + 0.01 * np.exp(-np.abs(np.subtract.outer(T, T))), "absolute_sigma": True},
         {"bounds": (np.array([0.0, 0.0, 0.6]), np.array([3.0, 2.0, 1.0]))},

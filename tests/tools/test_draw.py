@@ -82,3 +82,22 @@ def test_what_nobody_can_read_is_refused():
     with pytest.raises(ArgumentError, match="gl.scan"):
         gl.draw(f, together=False)(1.0)
     assert ElementTree.fromstring(gl.draw(f, together=True)(1.0).svg).tag == f"{SVG}svg"
+
+
+def test_turns_of_a_python_loop_are_boxes_of_their_own():
+    def layers(ws, x):
+        for w in ws:
+            x = gnp.tanh(x @ w + 1.0)
+        return x.sum()
+
+    svg = gl.draw(gl.grad(layers), together=True)([np.eye(3)] * 3, np.ones(3)).svg
+    for k in range(3):
+        assert sum(f">ws_{k}_bar: f64[3,3]" in row for row in svg.split("<text")) == 1
+    assert svg.count("broadcast, add, tanh<") + svg.count("add, tanh<") >= 3
+
+
+def test_what_a_loop_closes_over_keeps_its_name():
+    def f(w, x):
+        return gl.scan(lambda h, _: (gnp.tanh(w @ h), None), x, None, length=3)[0].sum()
+
+    assert gl.draw(f)(np.eye(2), np.ones(2)).svg.count(">w: f64[2,2]<") == 2

@@ -86,6 +86,40 @@ def hvp(params, direction, x, labels):
 
 
 V = RNG.standard_normal(8)
+scale = np.array([1.0, 2.0, 3.0, 4.0])
+
+
+class Model:
+    def __init__(self):
+        self.weights = np.arange(8.0)
+
+    def __call__(self, x):
+        return (self.weights * x).sum()
+
+
+def many(a, b, c, d, e, f, g, h, i, j, k, m):
+    def step(carry, _):
+        return tuple(gnp.sin(x) * y for x, y in zip(carry, (*carry[1:], carry[0]), strict=True)), None
+
+    return sum(x.sum() for x in gl.scan(step, (a, b, c, d, e, f, g, h, i, j, k, m), None, length=4)[0])
+
+
+def eigen(a):
+    values, vectors = gnp.linalg.eigh(a)
+    sign, logdet = gnp.linalg.slogdet(a)
+    return (vectors[0] * values).sum() + logdet * 1e300
+
+
+def turns(x):
+    for _ in range(12):
+        x = gnp.tanh(x) * gnp.sin(x) + gnp.sqrt(gnp.sum(x**2) + 1)
+    return x.sum()
+
+
+def hvp_of_turns(x):
+    return gl.hvp(turns, (x,), (x,))
+
+
 PROGRAMS = {
     "network": (gl.grad(network), ((W, B), X, Y)),
     "recurrent": (gl.grad(recurrent), (SPD / 9, S)),
@@ -155,6 +189,24 @@ def test_values_are_named_by_the_users_variables(texts):
     text = texts["network hvp"]
     for name in ("h_dot", "logits_dot", "logits_bar", "logits_bar_dot", "p_0_bar_dot"):
         assert f"\n    {name} = " in text
+
+
+def test_loops_and_captured_arrays_have_the_users_names(texts):
+    assert "def step(h, x):" in texts["recurrent"]
+    assert "last, hs = lax.scan(" in gl.source(recurrent)(SPD, S)
+    text = gl.source(gl.grad(lambda v: (gnp.tanh(W @ v) * scale).sum()))(B)
+    assert "(v, W, scale):" in text
+    model = Model()
+    assert "(x, self_weights):" in gl.source(model)(V)
+
+
+def test_layouts_that_are_rare(tmp_path):
+    (tmp_path / "many.py").write_text(gl.source(gl.grad(many))(*np.ones((12, 3))))
+    (tmp_path / "eigen.py").write_text(gl.source(gl.grad(eigen))(SPD))
+    (tmp_path / "turns.py").write_text(gl.source(hvp_of_turns)(V / 4))
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_comments_name_the_users_lines(texts):

@@ -44,6 +44,7 @@ ax.plot(x, 9 + float(slope(3.0)) * (x - 3), "C1", label="tangent, slope 6")
 ax.plot([3], [9], "ko", ms=5)
 ax.legend(frameon=False)
 ax.set_xlabel("x")
+plt.close(fig)  # shown once, as the value of this cell
 fig
 
 # %% [markdown]

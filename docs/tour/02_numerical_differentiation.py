@@ -32,6 +32,7 @@ ax.loglog(steps, central, label="central")
 ax.set_xlabel("step h")
 ax.set_ylabel("error of the slope")
 ax.legend(frameon=False)
+plt.close(fig)  # shown once, as the value of this cell
 fig
 
 # %%

@@ -45,6 +45,7 @@ points = np.stack(np.meshgrid(np.linspace(-2.5, 2.5, 9), np.linspace(-1.6, 1.6, 
 arrows = np.asarray(gl.vmap(gl.grad(hill))(points))  # the gradients at all points, in one call
 ax.quiver(*points.T, *arrows.T, color="C0", width=0.004)
 ax.set_aspect("equal")
+plt.close(fig)  # shown once, as the value of this cell
 fig
 
 # %% [markdown]

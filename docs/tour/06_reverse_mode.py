@@ -62,4 +62,5 @@ ax.semilogx([n * n for n in sizes], ratios, "o-")
 ax.set_ylim(0, 5)
 ax.set_xlabel("parameters")
 ax.set_ylabel("cost of gradient / function")
+plt.close(fig)  # shown once, as the value of this cell
 fig

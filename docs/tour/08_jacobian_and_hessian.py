@@ -57,4 +57,5 @@ for value, vector in zip(values, vectors.T, strict=True):
     )
 ax.legend(title="eigenvalue", frameon=False)
 ax.set_aspect("equal")
+plt.close(fig)  # shown once, as the value of this cell
 fig

@@ -43,6 +43,7 @@ for name, method in methods.items():
     points = path(method, [6.0, 1.4], 40)
     ax.plot(*points.T, ".-", lw=1, ms=3, label=f"{name}: f = {float(valley(points[-1])):.1e}")
 ax.legend(frameon=False, fontsize=8)
+plt.close(fig)  # shown once, as the value of this cell
 fig
 
 # %% [markdown]

@@ -47,6 +47,7 @@ for method in ("lbfgs", "bfgs", "newton-cg", "trust-region"):
 ax.set_xlabel("iteration")
 ax.set_ylabel("f")
 ax.legend(frameon=False, fontsize=8)
+plt.close(fig)  # shown once, as the value of this cell
 fig
 
 # %% [markdown]

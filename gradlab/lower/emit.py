@@ -251,7 +251,7 @@ def module_text(graph: Graph, name: str = "f", remark: Remark | None = None) -> 
     start = text.rindex(f"def {function_name(name)}(")
     end = text.index("\n", start)
     gap = "\n".join(used) + "\n\n\n" if used else ""
-    types = wrap(f"{takes} -> {gives}", WIDTH - len("    # "), break_long_words=False)
+    types = wrap(f"{takes} -> {gives}".strip(), WIDTH - len("    # "), break_long_words=False)
     lines = [*(f"    # {line}" for line in types), *(f"    # {_missing(word, eqn)}" for word, eqn in natives.items())]
     return laid_out("\n".join([f"{gap}{text[:end]}", *lines]) + text[end:])
 

@@ -33,7 +33,7 @@ class BoxPairs(NamedTuple):
 class LBFGSB(LBFGS):
     """As `LBFGS`, within bounds. Steps end at bounds more often than where the slope is small, so c2 asks for more."""
 
-    c2: float = 0.5
+    c2: float = 0.8
 
     bounded: ClassVar[bool] = True
 

@@ -102,14 +102,6 @@ class Status(IntEnum):
         ),
     )
     CALLBACK = -7, "the callback asked to stop; the point it saw is returned."
-    ILL_CONDITIONED = (
-        -8,
-        (
-            "stopped after max_iters iterations: the curvature along the steps taken spans many orders of "
-            "magnitude, more "
-            'than a limited memory can follow. Use method="newton-cg" (or "trust-region"), or scale the variables.'
-        ),
-    )
     NO_ROOT = (
         -9,
         (

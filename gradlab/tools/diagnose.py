@@ -76,7 +76,7 @@ def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
     value, *slopes = values_of(gradient, given, gradient.outputs)
 
     labels = [f"the gradient of {leaf}" for leaf in names]
-    summary = [f"value {number(value[()])}", *map(_size_of, labels, slopes)]
+    summary = [f"value {number(value[()])}", *map(_size_of, labels, slopes), *program.held]
     seen = observed(graph, inputs)
     found = of_value(graph, inputs, ["the result"], seen)
     if not found and not all(np.isfinite(slope).all() for slope in slopes):
@@ -84,7 +84,9 @@ def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
         found = of_value(backward, given, labels, observed(backward, given))
     if not found:
         cts = cotangents(graph, inputs)
-        quiet = [(v, leaf) for v, leaf, slope in zip(leaves, names, slopes, strict=True) if not slope.any()]
+        quiet = [
+            (v, leaf) for v, leaf, slope in zip(leaves, names, slopes, strict=True) if slope.size and not slope.any()
+        ]
         zeros = [unmoved(graph, v, leaf) or silenced(graph, inputs, seen, cts, v, leaf) for v, leaf in quiet]
         found += together([one for one in zeros if one is not None])
         found += handed_over(program.asked) if quiet else []

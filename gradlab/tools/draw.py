@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..api import stage
-from ..api.arguments import name_of
+from ..api.arguments import name_of, require_function
 from ..ir.errors import ArgumentError
 from ..ir.graph import Atom, Aval, Eqn, Graph, Var, is_key
+from ..lower.emit import function_name
 from ..lower.finish import finish
 from ..passes.pipeline import tidy
 from .finding import name_of_value
@@ -80,7 +81,7 @@ class Drawing:
         return self.svg
 
     def __repr__(self) -> str:
-        return f"Drawing of {self.name}: save('{self.name}.svg'), or look at it in a notebook"
+        return f"Drawing of {self.name}: save('{function_name(self.name)}.svg'), or look at it in a notebook"
 
 
 def draw(fun: Callable, *, together: bool | None = None) -> Callable[..., Drawing]:
@@ -94,7 +95,7 @@ def draw(fun: Callable, *, together: bool | None = None) -> Callable[..., Drawin
     25 equations on.
     **Raises:** `ArgumentError` for a program of more than 400 boxes; as `stage`.
     """
-    staged = stage(fun)
+    staged = stage(require_function(fun, "draw"))
 
     @wraps(fun)
     def drawn(*args: Any, **kwargs: Any) -> Drawing:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..api.programs import value_and_grad_program
+from ..ir.errors import StructureError
 from ..ir.graph import Eqn, Graph, Lit, Var, is_inexact, is_key
 from ..lower.compile import Executable
 from ..ops.families import add_p, reduce_sum_p
@@ -64,7 +65,13 @@ def values_of(graph: Graph, inputs: Sequence[Any], wanted: Sequence[Any]) -> lis
 
 
 def scalar_of(graph: Graph) -> Graph:
-    """(x*) -> (y*) becomes (x*) -> (s): the sum of all real and imaginary parts, or y itself if that is one number."""
+    """(x*) -> (y*) becomes (x*) -> (s): the sum of all real and imaginary parts, or y itself if that is one number.
+
+    **Raises:** `StructureError` if no result is real or complex.
+    """
+    if not any(is_inexact(y.dtype) for y in graph.outputs):
+        got = ", ".join(str(y.aval) for y in graph.outputs) or "nothing"
+        raise StructureError(f"a function with real or complex results was needed, got {got}: they have no derivative.")
     first, *others = graph.outputs
     if not others and not first.shape and first.dtype.kind == "f":
         return graph

@@ -16,6 +16,7 @@ from ..api.arguments import name_of, require_function
 from ..ir.errors import ArgumentError
 from ..ir.extras import later
 from ..ir.pretty import pretty
+from ..lower.emit import function_name
 from ..passes.pipeline import tidy
 from .cost import cost
 from .diagnose import Diagnosis, diagnose
@@ -59,7 +60,7 @@ class Report:
         return f'<iframe srcdoc="{escape(self.html)}" width="100%" height="800" style="border:0"></iframe>'
 
     def __repr__(self) -> str:
-        return f"Report on {self.name}: save('{self.name}.html'), or look at it in a notebook"
+        return f"Report on {self.name}: save('{function_name(self.name)}.html'), or look at it in a notebook"
 
 
 def report(fun: Callable) -> Callable[..., Report]:
@@ -78,7 +79,8 @@ def report(fun: Callable) -> Callable[..., Report]:
     def reported(*args: Any, **kwargs: Any) -> Report:
         program = read(fun, args, kwargs, "report")
         graph = scalar_of(program.graph)
-        slope = grad(fun, argnums=program.places)
+        places = tuple(k for k in program.places if isinstance(k, int))
+        slope = grad(fun, argnums=places, argnames=tuple(k for k in program.places if isinstance(k, str)))
         diagnosis = diagnose(fun)(*args, **kwargs)
         curves = slopes.picture(slopes.curves(graph, program.inputs, program.active))
         sections = {

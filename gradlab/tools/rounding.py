@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ..api.programs import value_and_grad_program
-from ..ir.graph import Eqn, Graph, Var
+from ..ir.graph import Eqn, Graph, Var, is_key
 from ..lower.compile import Executable
 from .finding import Finding, at_line, name_of_value
 from .observe import Producers
@@ -32,7 +32,9 @@ def cancellation(
     if not any(v.dtype == np.float32 for v in graph.inputs) or _bytes(graph) > MOST_BYTES:
         return []
     with jax.enable_x64(True):
-        wide = [np.asarray(x, _wider(v.dtype)) for x, v in zip(inputs, graph.inputs, strict=True)]
+        wide = [
+            x if is_key(v.dtype) else np.asarray(x, _wider(v.dtype)) for x, v in zip(inputs, graph.inputs, strict=True)
+        ]
         graph64 = again(wide)
         if [e.prim for e in graph64.eqns] != [e.prim for e in graph.eqns]:
             return []  # the function itself asks for the dtype

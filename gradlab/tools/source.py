@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from ..api import stage
-from ..api.arguments import name_of
+from ..api.arguments import name_of, require_function
 from ..ir.graph import Eqn
 from ..ir.pretty import pretty
 from ..lower.emit import Remark, module_text
@@ -29,7 +29,7 @@ def source(fun: Callable, *, lines: bool = True) -> Callable[..., str]:
     **Arguments:** `lines`: whether comments say from which of the user's lines the statements below them come.
     **Raises:** as `stage`.
     """
-    staged = stage(fun)
+    staged = stage(require_function(fun, "source"))
 
     @wraps(fun)
     def written(*args: Any, **kwargs: Any) -> str:
@@ -65,7 +65,7 @@ def show(fun: Callable, *, lines: bool = True) -> Callable[..., None]:
     **Arguments:** `lines`: whether the user's line stands behind each equation.
     **Raises:** as `stage`.
     """
-    staged = stage(fun)
+    staged = stage(require_function(fun, "show"))
 
     @wraps(fun)
     def shown(*args: Any, **kwargs: Any) -> None:

@@ -325,3 +325,21 @@ def test_what_has_no_derivative_is_refused():
 def test_results_of_any_kind():
     said = gl.diagnose(lambda x: {"a": gnp.fft.fft(x), "b": gnp.log(x)})(jax.numpy.abs(V))
     assert not said
+
+
+def test_arguments_by_name_keys_and_modules():
+    said = gl.diagnose(lambda key, *, x: (gl.random.normal(key, (4,)) * x).sum())(jax.random.key(0), x=np.ones(4))
+    assert "the gradient of x: " in str(said) and not said
+    model = jax.tree_util.Partial(lambda w, x, act: act(w * x), V, act=gnp.tanh)
+    assert not gl.diagnose(lambda m, x: m(x).sum())(model, V)
+    said = str(gl.diagnose(lambda m, x: m["act"](m["w"] * x).sum())({"w": V, "act": gnp.tanh}, V))
+    assert "m is held constant: m['act'] is of type" in said
+
+
+def test_empty_arrays_are_no_finding():
+    assert "the gradient of x: empty" in str(gl.diagnose(lambda x: (x**2).sum())(np.zeros((0, 3))))
+
+
+def test_integer_results_are_refused():
+    with pytest.raises(StructureError, match="real or complex results"):
+        gl.diagnose(lambda x: gnp.argmax(x))(V)

@@ -67,3 +67,8 @@ def test_the_tangent_is_that_of_the_curve():
         middle = len(one.steps) // 2
         assert one.values[middle] == 27.0
         np.testing.assert_allclose(one.slope, one.difference, rtol=1e-8)
+
+
+def test_of_an_argument_by_name():
+    page = gl.report(lambda *, x: (x**2).sum())(x=np.ones(2))
+    assert "x: f64[2]" in page.html and "jvp" in page.html

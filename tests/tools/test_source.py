@@ -12,6 +12,7 @@ import pytest
 
 import gradlab as gl
 import gradlab.numpy as gnp
+from gradlab.ir.errors import StructureError
 
 RNG = np.random.default_rng(7)
 X, Y = RNG.standard_normal((6, 4)), RNG.integers(0, 3, 6)
@@ -221,3 +222,9 @@ def test_show_prints_types_and_lines(capsys):
     shown = capsys.readouterr().out
     assert "tanh" in shown and ":f64[6,3] = " in shown
     assert "h = gnp.tanh(x @ w)" in shown
+
+
+@pytest.mark.parametrize("tool", [gl.source, gl.show, gl.draw])
+def test_a_value_in_the_place_of_a_function_is_refused_by_the_name_of_the_tool(tool):
+    with pytest.raises(StructureError, match=f"{tool.__name__} needs a function"):
+        tool(3.0)

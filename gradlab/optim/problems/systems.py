@@ -107,7 +107,8 @@ def trigonometric(n: int = 10) -> Problem:
         c = gnp.cos(x)
         return n - gnp.sum(c) + _data(i, x) * (1 - c) - gnp.sin(x)
 
-    return least_squares(f"Trigonometric n={n}", residuals, np.full(n, 1 / n), 0.0, minima=(2.79505612e-5, 4.21863389e-5, 8.78822522e-4))
+    others = (2.79505612e-5, 4.21863389e-5, 8.78822522e-4)
+    return least_squares(f"Trigonometric n={n}", residuals, np.full(n, 1 / n), 0.0, minima=others)
 
 
 @cache

@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 import numpy as onp
 
 import gradlab as gl
-import gradlab.numpy as np
 
 
 def rosenbrock(p):

@@ -118,9 +118,10 @@ def read(jaxpr: Any, consts: Sequence[Any], xs: Sequence[Any]) -> list[Any]:
 def line_of(eqn: Any) -> Where | None:
     """The user's line that JAX traced an equation at; None where JAX kept none."""
     trace = getattr(getattr(eqn, "source_info", None), "traceback", None)
-    if not hasattr(trace, "raw_frames"):
+    frames = getattr(trace, "raw_frames", None)
+    if frames is None:
         return None
-    for code, lasti in zip(*trace.raw_frames(), strict=True):
+    for code, lasti in zip(*frames(), strict=True):
         if not INTERNAL[code.co_filename]:
             return Where(code, lasti)
     return None

@@ -146,7 +146,7 @@ def _stop_gradient(xs, outs):
 
 
 @reads("name")
-def _name(xs, outs, *, name):
+def _checkpoint_name(xs, outs, *, name):
     return checkpoint_name(xs[0], name)
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 _INSTALLED = Path(np.__file__).resolve().parent.parent
-_NOT_USERS = (PACKAGE + os.sep, "<gradlab", *(f"{_INSTALLED / name}{os.sep}" for name in ("numpy", "jax", "jaxlib")))
+_LIBRARIES = tuple(f"{_INSTALLED / name}{os.sep}" for name in ("numpy", "jax", "jaxlib"))
+_NOT_USERS = (PACKAGE + os.sep, "<gradlab", "<frozen ", *_LIBRARIES)
 
 
 class _Internal(dict):

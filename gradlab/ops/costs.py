@@ -92,7 +92,7 @@ def contracts(outs: tuple[Aval, ...], x: Aval, y: Aval, *, contract: Any, **para
 def convolves(
     outs: tuple[Aval, ...], x: Aval, y: Aval, *, strides, padding, lhs_dilation, rhs_dilation, spec, **params: Any
 ) -> Work:
-    """A multiply-add for each pair of elements that meet: those of the padding and between dilated ones do not count."""
+    """A multiply-add for each pair of elements that meet; the padding and the gaps of dilation do not count."""
     pairs = 1
     for k, (stride, (low, _), gap, step) in enumerate(zip(strides, padding, lhs_dilation, rhs_dilation, strict=True)):
         n, w, m = x.shape[spec[0][k + 2]], y.shape[spec[1][k + 2]], outs[0].shape[spec[2][k + 2]]

@@ -71,7 +71,7 @@ def _terms(eqn: Eqn, part: set, made: dict[Var, Eqn]) -> list[Var | Lit]:
     terms, pending = [], list(reversed(eqn.inputs))
     while pending:
         a = pending.pop()
-        if a in part:
+        if type(a) is Var and a in part:
             pending += reversed(made[a].inputs)
         else:
             terms.append(a)

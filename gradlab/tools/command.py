@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 import platform
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..api import cache_info, grad
+from ..api.arguments import name_of
 from ..ir.errors import ArgumentError, GradlabError
+from ..ir.graph import is_inexact
+from ..ir.where import INTERNAL
+from ..trace.avals import aval_of
 from .checks import check_grads
 from .cost import cost
 from .diagnose import diagnose
@@ -40,14 +46,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         fun = _function(options.function)
         args = _arguments(options.args, vars(sys.modules[fun.__module__]) if fun.__module__ in sys.modules else {})
+        _require_fitting(fun, args)
     except ArgumentError as error:
         print(f"gradlab: {error.message}", file=sys.stderr)
         return 2
+    except Exception as error:
+        return _users_own(error)
     try:
         return options.run(fun, args, options)
     except (GradlabError, AssertionError) as error:
         print(f"gradlab: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"gradlab: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        return _users_own(error)
+
+
+def _users_own(error: Exception) -> int:
+    """Print an error of the user's code as Python does, but for the frames that are not his; the exit status."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not INTERNAL[f.filename]]
+    trace = ["Traceback (most recent call last):\n", *traceback.format_list(frames)] if frames else []
+    print("".join([*trace, *traceback.format_exception_only(error)]), end="", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--x64", action="store_true", help="double precision (jax_enable_x64)")
         if name in ("show", "source", "draw"):
-            sub.add_argument("--grad", action="store_true", help="of the gradient by all arguments, not the function")
+            sub.add_argument(
+                "--grad", action="store_true", help="of the gradient by all real arguments, not the function"
+            )
         if name in ("draw", "report"):
             sub.add_argument("--output", default=None, help=f"the file to write; {name}.html if not given")
     commands.add_parser("doctor", help="print versions, devices, precision and caches")
@@ -113,7 +137,12 @@ def _from_file(path: Path) -> Any:
 def _arguments(text: str, scope: dict[str, Any]) -> tuple:
     """The user's own expression, evaluated as he would in his shell."""
     try:
-        return tuple(eval(f"({text},)" if text.strip() else "()", {**scope, "np": np, "jnp": jnp, "jax": jax}))
+        return tuple(
+            eval(
+                f"({text.strip().removesuffix(',')},)" if text.strip() else "()",
+                {**scope, "np": np, "jnp": jnp, "jax": jax},
+            )
+        )
     except Exception as error:
         raise ArgumentError(
             f"--args is Python for the arguments, separated by commas, got {text!r}: {type(error).__name__}: {error}. "
@@ -121,8 +150,25 @@ def _arguments(text: str, scope: dict[str, Any]) -> tuple:
         ) from None
 
 
+def _require_fitting(fun: Callable, args: tuple) -> None:
+    try:
+        signature = inspect.signature(fun)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*args)
+    except TypeError as error:
+        raise ArgumentError(
+            f"{name_of(fun)}{signature} was given {len(args)} argument{'s' * (len(args) != 1)}: {error}. "
+            "Pass them with --args, separated by commas."
+        ) from None
+
+
 def _asked(fun: Callable, args: tuple, options: argparse.Namespace) -> Callable:
-    return grad(fun, argnums=tuple(range(len(args)))) if options.grad else fun
+    if not options.grad:
+        return fun
+    moving = [k for k, arg in enumerate(args) if all(is_inexact(aval_of(x).dtype) for x in jax.tree.leaves(arg))]
+    return grad(fun, argnums=tuple(moving or range(len(args))))
 
 
 def _show(fun: Callable, args: tuple, options: argparse.Namespace) -> int:

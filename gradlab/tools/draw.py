@@ -52,16 +52,21 @@ class Drawing:
     name: str
 
     @property
-    def html(self) -> str:
-        """A page with the drawing and its legend, complete in itself."""
-        legend = "".join(
+    def legend(self) -> str:
+        """What the colours mean, as HTML."""
+        words = "".join(
             f'<span style="background:{fill};border:1px solid {line};padding:1px 8px">{role.value}</span> '
             for role, (fill, line) in COLOURS.items()
         )
         dashed = '<span style="color:#b91c1c">- - - residual, kept from the forward for the backward pass</span>'
+        return f"<p>{words}{dashed}</p>"
+
+    @property
+    def html(self) -> str:
+        """A page with the drawing and its legend, complete in itself."""
         return (
             f"<!doctype html><html><head><meta charset='utf-8'><title>{escape(self.name)}</title></head>"
-            f"<body style='font:13px sans-serif;margin:16px'><p>{legend}{dashed}</p>{self.svg}</body></html>"
+            f"<body style='font:13px sans-serif;margin:16px'>{self.legend}{self.svg}</body></html>"
         )
 
     def save(self, path: str | Path) -> None:

@@ -112,6 +112,7 @@ def _side_by_side(fun: Callable, text: str) -> str:
 
 def _drawing(slope: Callable, args: tuple, kwargs: dict) -> str:
     try:
-        return f'<div class="scroll">{draw(slope)(*args, **kwargs).svg}</div>'
+        drawing = draw(slope)(*args, **kwargs)
+        return f'{drawing.legend}<div class="scroll">{drawing.svg}</div>'
     except ArgumentError as error:
         return f"<p>{escape(error.message)}</p>"

@@ -137,7 +137,7 @@ def loses_derivative(aval: Aval, depth: int = 3) -> GradlabError | None:
         if getattr(applied, "__module__", None) in _MATH:
             found, module = applied, applied.__module__
     if module in _MATH:
-        name = found.__name__
+        name = getattr(found, "__name__", "")
         if name in _HARMLESS:
             return None
         instead = _OF_MATH.get(name, f"gradlab.numpy.{name}(x), or np.{name}(x) of plain NumPy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,9 @@ def cube(x):
 @cube.defjvp
 def _(primals, tangents):
     return cube(primals[0]), 2.0 * primals[0] ** 2 * tangents[0]
+
+def typo(x, n=1):
+    return x + undefined
 
 class Models:
     @staticmethod
@@ -82,17 +86,36 @@ def test_files_are_written(command, ending, model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("where", "args", "said"),
     [
-        ("a_model.py:los", GOOD, "has no 'los'. It has: Models, cube, loss"),
+        ("a_model.py:los", GOOD, "has no 'los'. It has: Models, cube, loss, typo"),
         ("nowhere.py:loss", GOOD, "no file"),
         ("nowhere:loss", GOOD, "cannot be imported"),
         ("a_model.py", GOOD, "module:function"),
         ("a_model.py:scale", GOOD, "no function"),
         ("a_model.py:loss", "np.ones(3), y", "NameError"),
+        ("a_model.py:loss", "np.ones(3),", "loss(w, x) was given 1 argument: missing a required argument: 'x'"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_status_2(where, args, said, model, capsys):
     assert main(["show", where, "--args", args]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_errors_of_the_users_own_show_his_frames_only(model, tmp_path, capsys):
+    assert main(["show", f"{model}:typo", "--args", "1.0"]) == 1
+    said = capsys.readouterr().err
+    assert "return x + undefined" in said and said.endswith("NameError: name 'undefined' is not defined\n")
+    assert "gradlab" not in said
+    (tmp_path / "broken.py").write_text("1 / 0")
+    assert main(["show", "broken.py:f"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert main(["draw", f"{model}:loss", "--args", GOOD, "--output", "nowhere/a.svg"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_the_gradient_is_by_the_real_arguments(model, capsys):
+    Path(model).write_text(MODEL + "def power(x, n):\n    return x**n\n")
+    assert main(["source", f"{model}:power", "--args", "3.0, 2", "--grad"]) == 0
+    assert "# f64[]~, i64[]~ -> f64[]~\n" in capsys.readouterr().out
 
 
 def test_doctor_and_help_from_a_shell():

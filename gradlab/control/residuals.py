@@ -8,14 +8,14 @@ minimum cut. Free are what the loop was given anyway: constants, and the slices 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from ..ir.graph import Eqn, Graph, Var
+from ..ir.graph import Atom, Eqn, Graph, Var
 from ..ops.arith import abs_p, ceil_p, floor_p, maximum_p, minimum_p, sign_p
 from ..ops.compare import eq_p, ge_p, gt_p, le_p, lt_p, ne_p, select_p
 from ..ops.contract import dot_general_p
@@ -74,7 +74,9 @@ def split_body(body: Graph, n_consts: int, n_carry: int, unknown: Sequence[bool]
             invariant.update(dict.fromkeys(e.outputs, e))
     carries = [v for v, u in zip(body.inputs[n_consts:end], grown, strict=True) if not u]
     changing = [e for e in early if e.outputs and e.outputs[0] not in invariant]
-    kept, again = cheapest(changing, carries, list(needed))
+    # What the loop hands out anyway is there to be read.
+    given = {a for a, u in zip(body.outputs[n_carry:], out_unknown[n_carry:], strict=True) if not u}
+    kept, again = cheapest(changing, carries, list(needed), given)
 
     late = [*again, *late]
     made = {v for e in late for v in e.outputs}
@@ -102,11 +104,14 @@ def split_body(body: Graph, n_consts: int, n_carry: int, unknown: Sequence[bool]
     return Parts(early, hoisted, late, fixed, sliced, stacked, unknown, out_unknown)
 
 
-def cheapest(eqns: Sequence[Eqn], carries: Sequence[Var], needed: Sequence[Var]) -> tuple[list[Var], list[Eqn]]:
+def cheapest(
+    eqns: Sequence[Eqn], carries: Sequence[Var], needed: Sequence[Var], given: Collection[Atom] = ()
+) -> tuple[list[Var], list[Eqn]]:
     """Which values of an iteration to keep, and which equations to do again, so that all `needed` ones are there.
 
     **Arguments:** `eqns`: those whose results change from iteration to iteration. `carries`: what they start from,
-    which exists only if it is kept. Everything else they read is there in any case.
+    which exists only if it is kept. Everything else they read is there in any case. `given`: values that are written
+    down in any case, so that keeping them costs the reading only.
     """
     number = {v: k for k, v in enumerate((*carries, *(v for e in eqns for v in e.outputs)))}
     targets = [v for v in needed if v in number]
@@ -116,7 +121,7 @@ def cheapest(eqns: Sequence[Eqn], carries: Sequence[Var], needed: Sequence[Var])
     source, sink = 0, 1
     edges: list[tuple[int, int, float]] = []
     for v, k in number.items():
-        edges.append((2 * k + 2, 2 * k + 3, _bytes(v) + 1.0))
+        edges.append((2 * k + 2, 2 * k + 3, _bytes(v) / (2.0 if v in given else 1.0) + 1.0))
     edges += [(source, 2 * number[v] + 2, NEVER) for v in carries]
     for e in eqns:
         price = _price(e)

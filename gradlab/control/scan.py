@@ -26,6 +26,7 @@ from ..transforms.transpose import transpose_graph
 from .bodies import differs, filled, fixpoint, once, present, selected, spread, transpose_late, unknown_carries
 from .forward import forward_split
 from .packs import added, packed_sums, unpacked
+from .products import later_products
 from .residuals import split_body
 
 
@@ -197,15 +198,17 @@ def _transpose(cts, active, *xs, body, loop):
     fixed, rows, ct_ends, ct_ys = ins
     d_consts, d_carry, d_rows = loop.parts(spread(spread(back.outputs, alive), linear))
     # The cotangent of what every iteration reads is the sum over the iterations.
-    packs = packed_sums([d.aval for d in present(d_consts)])
+    products, factors = later_products(back, present(d_consts), fixed, [*rows, *ct_ys], loop.length)
+    terms = [d for k, d in enumerate(present(d_consts)) if k not in products]
+    packs = packed_sums([d.aval for d in terms])
     sums = [Var(aval) for aval, _ in packs]
-    adds, totals = added(sums, packs, present(d_consts))
+    adds, totals = added(sums, packs, terms)
     ends = [zeros_like(v) if d is None else d for d, v in zip(selected(d_carry, on_ends), ct_ends, strict=True)]
-    graph = tidy(
-        Graph([*fixed, *sums, *ct_ends, *rows, *ct_ys], [*back.eqns, *adds], [*totals, *ends, *present(d_rows)])
-    )
+    results = [*totals, *ends, *present(d_rows), *factors]
+    graph = tidy(Graph([*fixed, *sums, *ct_ends, *rows, *ct_ys], [*back.eqns, *adds], results))
     ct_carry, ct_stacked = loop.ends(cts)
     x_consts, _, x_rows = loop.parts(xs)
+    row_operands = [*selected(x_rows, residuals[2]), *present(ct_stacked)]
     outs = scan_call(
         graph,
         loop._replace(reverse=not loop.reverse),
@@ -214,11 +217,15 @@ def _transpose(cts, active, *xs, body, loop):
             *map(zeros_like, sums),
             *filled(selected(ct_carry, on_ends), ct_ends, [True] * len(ct_ends)),
         ],
-        [*selected(x_rows, residuals[2]), *present(ct_stacked)],
+        row_operands,
     )
+    outs, kept = outs[: len(outs) - len(factors)], outs[len(outs) - len(factors) :]
+    stacked = dict(zip((*rows, *ct_ys, *factors), (*row_operands, *kept), strict=True))
     a, b = len(sums), len(sums) + len(ends)
+    added_up = iter(unpacked(outs[:a], packs))
+    d_fixed = [products[k].total(stacked) if k in products else next(added_up) for k in range(len(present(d_consts)))]
     return (
-        *spread(unpacked(outs[:a], packs), [d is not None for d in d_consts]),
+        *spread(d_fixed, [d is not None for d in d_consts]),
         *(ct if on else None for ct, on in zip(spread(outs[a:b], on_ends), loop.parts(active)[1], strict=True)),
         *spread(outs[b:], [d is not None for d in d_rows]),
     )

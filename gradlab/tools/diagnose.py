@@ -101,5 +101,7 @@ def _size_of(label: str, slope: np.ndarray) -> str:
     if not slope.size:
         return f"{label}: empty"
     bad = int((~np.isfinite(slope)).sum())
+    still = slope.size - int(np.count_nonzero(slope))
     said = f", {bad} not finite" if bad else ""
+    said += f", zero in {still} of {slope.size} numbers" if slope.size / 2 < still < slope.size else ""
     return f"{label}: {number(float(np.linalg.norm(np.where(np.isfinite(slope), slope, 0.0).ravel())))} in norm{said}"

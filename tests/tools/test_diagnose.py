@@ -343,3 +343,7 @@ def test_empty_arrays_are_no_finding():
 def test_integer_results_are_refused():
     with pytest.raises(StructureError, match="real or complex results"):
         gl.diagnose(lambda x: gnp.argmax(x))(V)
+
+
+def test_a_gradient_that_is_mostly_zero_is_told():
+    assert "in norm, zero in 4 of 5 numbers" in str(gl.diagnose(lambda w: (w * V)[0] ** 2)(V))

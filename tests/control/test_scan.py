@@ -9,6 +9,8 @@ import pytest
 
 import gradlab as gl
 import gradlab.numpy as gnp
+from gradlab.control.scan import scan_p
+from gradlab.passes.pipeline import tidy
 
 from .support import agree, same
 
@@ -195,3 +197,38 @@ def test_errors(name):
     step, xs, remedy = WRONG[name]
     with pytest.raises(gl.ir.errors.GradlabError, match=remedy):
         gl.jit(gl.grad(lambda a: gl.scan(step, a[0], xs)[0]))(X)
+
+
+def weighted(w, b, xs):
+    def step(h, x):
+        h = gnp.tanh(h @ w + x + b)
+        return h, (h**2).sum()
+
+    return gl.scan(step, gnp.zeros(12), xs)[1].sum()
+
+
+def test_the_gradient_by_a_matrix_is_one_product_after_the_loop():
+    """The matrix goes round no loop, and nothing changes in value, in second order or under vmap."""
+    rng = np.random.default_rng(0)
+    w, b, xs = rng.standard_normal((12, 12)) / 4, rng.standard_normal(12), rng.standard_normal((7, 12))
+    graph = tidy(gl.stage(gl.grad(weighted))(w, b, xs))
+    carried = [v.shape for e in graph.eqns if e.prim is scan_p for v in e.outputs[: e.params["loop"].n_carry]]
+    assert (12, 12) not in carried and any(e.prim.name == "dot_general" for e in graph.eqns)
+
+    def in_jax(w, b, xs):
+        def step(h, x):
+            h = jnp.tanh(h @ w + x + b)
+            return h, (h**2).sum()
+
+        return jax.lax.scan(step, jnp.zeros(12), xs)[1].sum()
+
+    def second(grad):
+        return lambda w: (grad(w, b, xs) ** 2).sum()
+
+    got = gl.jit(lambda w: (gl.grad(weighted)(w, b, xs), gl.grad(second(gl.grad(weighted)))(w)))(w)
+    want = jax.jit(lambda w: (jax.grad(in_jax)(w, b, xs), jax.grad(second(jax.grad(in_jax)))(w)))(w)
+    for x, y in zip(got, want, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-12)
+    many = np.stack([w, w.T])
+    got = gl.jit(gl.vmap(gl.grad(weighted), in_axes=(0, None, None)))(many, b, xs)
+    np.testing.assert_allclose(got[1], gl.grad(weighted)(w.T, b, xs), rtol=1e-10, atol=1e-12)

@@ -267,7 +267,15 @@ def test_callback_csv_tensorboard_and_bar(tmp_path, capsys):
     assert "20/50" in shown and "loss=" in shown and "examples/s" in shown
 
 
-def test_ctrl_c_returns_the_last_state_and_the_next_run_goes_on(tmp_path):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal: a shell's background jobs, and so perhaps these tests, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_returns_the_last_state_and_the_next_run_goes_on(tmp_path, ctrl_c):
     whole = train(loss, PARAMS, (X, Y), ADAM, steps=400, batch_size=8, checkpoint=tmp_path / "whole")
 
     def interrupt(record):

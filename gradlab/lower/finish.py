@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from ..ir.graph import Eqn, Graph, Var
 from ..passes.pieces import pieces_in_place
 from ..passes.pipeline import tidy
@@ -20,7 +22,8 @@ def finish(graph: Graph, keep_rules: bool = False, inside: bool = False) -> Grap
     """
     expanded = expand(graph, keep_rules)
     done = rolls_as_slices(apart(graph if expanded is graph else tidy(expanded)))
-    return pieces_in_place(done) if inside else done
+    # What XLA fuses badly on a CPU is one kernel on a GPU, where several writes would be several.
+    return pieces_in_place(done) if inside and jax.default_backend() == "cpu" else done
 
 
 def has_rules(graph: Graph) -> bool:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..trace.avals import is_jax_tracer
+
 
 class Status(IntEnum):
     """Why a solver stopped. `text` says what happened and what to do; positive members are answers."""
@@ -20,6 +22,9 @@ class Status(IntEnum):
         member._value_ = value
         member.text = text
         return member
+
+    def __str__(self) -> str:
+        return self.name
 
     RUNNING = 0, "still running: the solver has not stopped yet."
     CONVERGED_GRADIENT = 1, "converged: the gradient is within gtol of zero (along the bounds, where there are any)."
@@ -165,7 +170,7 @@ class Result:
     @property
     def status(self) -> Any:
         """The `Status`; for a batch, an array of its integers; inside jit, as JAX's tracer has it."""
-        if isinstance(self.code, jax.core.Tracer) or np.ndim(self.code):  # type: ignore[attr-defined]
+        if is_jax_tracer(self.code) or np.ndim(self.code):
             return self.code
         return Status(int(self.code))
 
@@ -182,10 +187,10 @@ class Result:
     def success(self) -> Any:
         """Whether the solver has an answer: converged, stationary at the start, or at the limit of precision."""
         good = self.code > 0
-        return good if isinstance(good, jax.core.Tracer) or np.ndim(good) else bool(good)  # type: ignore[attr-defined]
+        return good if is_jax_tracer(good) or np.ndim(good) else bool(good)
 
     def __str__(self) -> str:
-        if isinstance(self.code, jax.core.Tracer) or np.ndim(self.code):  # type: ignore[attr-defined]
+        if is_jax_tracer(self.code) or np.ndim(self.code):
             return repr(self)
         return (
             f"{self.status.name}: {self.message}\n  f = {float(self.f):.10g}, largest gradient entry "

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from ... import numpy as gnp
+from ...ir.extras import Missing
 from .record import Problem
+
+try:
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+except ImportError:
+    load_digits: Any = Missing("scikit-learn", "examples", "the digits")
 
 SOURCE = "scikit-learn's load_digits (UCI optical recognition of handwritten digits)"
 

@@ -25,9 +25,6 @@ class Missing:
     def __call__(self, *_: Any, **__: Any) -> Any:
         return self.module
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__getattr__("__call__")
-
     def __getattr__(self, name: str) -> Any:
         package, extra, purpose = self._wanted
         raise MissingExtraError(

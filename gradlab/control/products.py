@@ -28,12 +28,17 @@ class Product(NamedTuple):
         """The sum over the turns, of the factors of all turns."""
         x, y = (stacked[a] for a in self.eqn.inputs)
         params = self.eqn.params
-        contract, batch = (tuple(tuple(a + 1 for a in axes) for axes in params[name]) for name in ("contract", "batch"))
-        both = ((0, *contract[0]), (0, *contract[1]))
-        out = dot_general(
-            x, y, contract=both, batch=batch, precision=params["precision"], out_dtype=params["out_dtype"]
-        )
+        (over_x, over_y), (each_x, each_y) = params["contract"], params["batch"]
+        contract = (0, *_later(over_x)), (0, *_later(over_y))
+        batch = _later(each_x), _later(each_y)
+        precision, dtype = params["precision"], params["out_dtype"]
+        out = dot_general(x, y, contract=contract, batch=batch, precision=precision, out_dtype=dtype)
         return out if self.order is None else bind1(permute_p, out, order=self.order)
+
+
+def _later(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes behind that of the turns."""
+    return tuple([a + 1 for a in axes])
 
 
 def later_products(

@@ -109,7 +109,9 @@ def test_jax_differentiates_it_too():
         same(jax.grad(kept)(jnp.asarray(X)), jax.grad(lambda x: chain(jnp, lambda x, _: x, W, x).sum())(X), rtol=1e-13)
 
 
-@pytest.mark.parametrize("policy", ["most", 3, jax.checkpoint_policies.dots_saveable, (3,)], ids=str, ids=["word", "number", "jax", "tuple"])
+@pytest.mark.parametrize(
+    "policy", ["most", 3, jax.checkpoint_policies.dots_saveable, (3,)], ids=["word", "number", "jax", "tuple"]
+)
 def test_unknown_policies(policy):
     with pytest.raises(ValueError, match="names"):
         gl.checkpoint(lambda x: x, policy=policy)

@@ -1,4 +1,4 @@
-"""Why a gradient of gradlab's costs more or less than JAX's: found by comparing the programs (`gradlab.source`)."""
+"""Why a gradient of gradlab's may cost more or less than JAX's, as far as its program (`gradlab.source`) shows."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def module_of(path: Path) -> list[str]:
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
-    """(line, dotted absolute name) of all that the file imports, `from m import n` counted as m.n."""
+    """(line, dotted absolute name) of all that the file imports, now or `Later`; `from m import n` counts as m.n."""
     here = module_of(path)
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
@@ -54,6 +54,8 @@ def imports(path: Path) -> list[tuple[int, str]]:
             base = here[: len(here) - node.level] if node.level else []
             base = base + (node.module.split(".") if node.module else [])
             found += [(node.lineno, ".".join([*base, alias.name])) for alias in node.names]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Later":
+            found += [(node.lineno, ast.literal_eval(node.args[0]))]
     return found
 
 
@@ -108,7 +110,8 @@ def test_imports_stand_at_the_top(path):
         if isinstance(n, ast.Call) and ast.unparse(n.func).split(".")[-1] in ("__import__", "import_module")
     ]
     assert not inside, f"imports inside a function, lines {inside}"
-    assert not called or path.is_relative_to(ROOT / "tests"), f"modules imported by name, lines {called}"
+    by_name = path == PACKAGE / "ir" / "extras.py" or path.is_relative_to(ROOT / "tests")
+    assert not called or by_name, f"modules imported by name, lines {called}"
 
 
 @pytest.mark.parametrize("path", EVERY, ids=label)

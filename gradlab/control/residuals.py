@@ -11,10 +11,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
-
+from ..ir.extras import Later
 from ..ir.graph import Atom, Eqn, Graph, Var
 from ..ops.arith import abs_p, ceil_p, floor_p, maximum_p, minimum_p, sign_p
 from ..ops.compare import eq_p, ge_p, gt_p, le_p, lt_p, ne_p, select_p
@@ -26,6 +23,7 @@ from ..ops.roll import roll_p
 from ..ops.shape import concatenate_p, iota_p, pad_p, rev_p, slice_p
 from ..transforms.split import divided, live_eqns, stretches
 
+cut = Later("gradlab.control.cut")
 NEVER = math.inf
 
 
@@ -130,28 +128,10 @@ def cheapest(
                 edges.append((source, 2 * number[v] + 2, price))
             edges += [(2 * number[a] + 3, 2 * number[v] + 2, NEVER) for a in e.inputs if type(a) is Var and a in number]
     edges += [(2 * number[v] + 3, sink, NEVER) for v in targets]
-    there = _source_side(edges, 2 * len(number) + 2)
+    there = cut.source_side(edges, 2 * len(number) + 2)
     kept = [v for v, k in number.items() if there[2 * k + 2] and not there[2 * k + 3]]
     redone = {v for v, k in number.items() if not there[2 * k + 2]}
     return kept, live_eqns([e for e in eqns if not redone.isdisjoint(e.outputs)], [v for v in targets if v in redone])
-
-
-def _source_side(edges: Sequence[tuple[int, int, float]], n: int) -> np.ndarray:
-    """Which nodes stay with node 0 in a minimum cut between it and node 1."""
-    finite = sum(c for *_, c in edges if c < NEVER)
-    scale = min(1.0, 2.0**29 / max(finite, 1.0))  # the solver counts in 32 bits
-    whole = [2**30 if c == NEVER else max(1, round(c * scale)) for *_, c in edges]
-    rows, columns = [i for i, *_ in edges], [j for _, j, _ in edges]
-    capacity = csr_array((np.array(whole, np.int32), (rows, columns)), shape=(n, n))
-    capacity.sum_duplicates()
-    capacity.data = np.minimum(capacity.data, 2**30).astype(np.int32)
-    flow = maximum_flow(capacity, 0, 1).flow
-    left = csr_array((capacity - flow).astype(np.int32))
-    left.data[left.data < 0] = 0
-    left.eliminate_zeros()
-    reached = np.zeros(n, bool)
-    reached[breadth_first_order(left, 0, return_predecessors=False)] = True
-    return reached
 
 
 # -- prices, in bytes moved; elementwise work fuses into what reads it, a kept value does not

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 from types import ModuleType
 from typing import Any
 
@@ -32,18 +31,16 @@ class Missing:
         )
 
 
-def later(name: str) -> ModuleType:
-    """A module of ours that is loaded when an attribute of it is first asked for.
+class Later(ModuleType):
+    """Stands where a module would that is imported when an attribute of it is first asked for, by any thread.
 
-    For modules on top of packages that take longer to import than most programs need them for (Matplotlib and Orbax:
-    half a second each).
+    For modules on top of packages that take longer to import than most programs need them for (Matplotlib and Orbax
+    half a second each, scipy's sparse matrices a quarter).
     """
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.loader is not None, name
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(importlib.import_module(self.__name__))
+

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..ir.extras import later
+from ..ir.extras import Later
 from . import problems as problems
 from .curve_fit import curve_fit as curve_fit
 from .experiment import experiment as experiment
@@ -25,4 +25,4 @@ from .transformations import lbfgs as lbfgs
 if TYPE_CHECKING:
     from . import plot as plot
 else:
-    plot = later("gradlab.optim.plot")
+    plot = Later("gradlab.optim.plot")

@@ -9,12 +9,12 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ir.errors import ArgumentError
-from ..ir.extras import Missing
+from ..ir.extras import Later, Missing
 
 try:
     with warnings.catch_warnings():
@@ -22,10 +22,10 @@ try:
         from tqdm.auto import tqdm
 except ImportError:
     tqdm: Any = Missing("tqdm", "train", "the progress bar")
-try:
-    from tensorboardX import SummaryWriter
-except ImportError:
-    SummaryWriter: Any = Missing("tensorboardX", "train", "writing to TensorBoard")
+if TYPE_CHECKING:
+    from . import tensorboard
+else:
+    tensorboard = Later("gradlab.optim.tensorboard")
 
 Record = dict[str, float]
 
@@ -162,25 +162,6 @@ def _is_before(row: dict[str, str], step: int, evaluated: bool) -> bool:
     return evaluated or int(number) < step or not any(v for name, v in row.items() if name.startswith("eval/"))
 
 
-class TensorBoardLog:
-    """Event files in a directory; those of steps beyond the checkpoint are marked as purged."""
-
-    def __init__(self, path: Path, step: int):
-        self._writer = SummaryWriter(str(path), purge_step=step + 1 if step else None)
-
-    def write(self, records: list[Record]) -> None:
-        """One scalar a value and step."""
-        for record in records:
-            for name, value in record.items():
-                if name != "step":
-                    self._writer.add_scalar(name, value, int(record["step"]))
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._writer.close()
-
-
 class Outlets:
     """Where the records of logged steps go: files, TensorBoard, the callback.
 
@@ -197,7 +178,7 @@ class Outlets:
             raise ArgumentError(f"callback must be a function of a record (a dict), got {callback!r}.")
         self._paths = [Path(path) for path in paths]
         self._callback = callback
-        self._logs: list[CSVLog | TensorBoardLog] = []
+        self._logs: list[CSVLog | tensorboard.TensorBoardLog] = []
 
     def __bool__(self) -> bool:
         return bool(self._paths) or self._callback is not None
@@ -210,7 +191,8 @@ class Outlets:
     def open(self, step: int, evaluated: bool) -> None:
         """Open the files, going on after `step`, whose evaluation may be among what is done."""
         for path in self._paths:
-            self._logs.append(CSVLog(path, step, evaluated) if path.suffix == ".csv" else TensorBoardLog(path, step))
+            csv_file = path.suffix == ".csv"
+            self._logs.append(CSVLog(path, step, evaluated) if csv_file else tensorboard.TensorBoardLog(path, step))
 
     def write(self, records: list[Record]) -> bool:
         """Hand them out; whether the callback asks to stop."""

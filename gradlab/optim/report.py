@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir.errors import ArgumentError
-from ..ir.extras import later
+from ..ir.extras import Later
 from .runs import OneRun, RunStore
 
 if TYPE_CHECKING:
     from . import plot
 else:
-    plot = later("gradlab.optim.plot")
+    plot = Later("gradlab.optim.plot")
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>

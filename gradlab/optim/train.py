@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from ..ir.errors import ArgumentError, DTypeError
-from ..ir.extras import later
+from ..ir.extras import Later
 from .feeding import Feed, Mark, Plan
 from .fused import Recipe, Steps, is_key
 from .loading import Source, source_of
@@ -27,7 +27,7 @@ from .training import Best, Options, Run
 if TYPE_CHECKING:
     from . import checkpoints
 else:
-    checkpoints = later("gradlab.optim.checkpoints")
+    checkpoints = Later("gradlab.optim.checkpoints")
 
 
 def train(

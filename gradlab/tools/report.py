@@ -14,7 +14,7 @@ from typing import Any
 from ..api import grad
 from ..api.arguments import name_of, require_function
 from ..ir.errors import ArgumentError
-from ..ir.extras import later
+from ..ir.extras import Later
 from ..ir.pretty import pretty
 from ..lower.emit import function_name
 from ..passes.pipeline import tidy
@@ -25,7 +25,7 @@ from .observe import scalar_of
 from .reading import read
 from .source import source
 
-slopes = later("gradlab.tools.slopes")
+slopes = Later("gradlab.tools.slopes")
 
 _STYLE = """
 body { font: 14px system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1c1917 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
@@ -51,7 +52,11 @@ def load(text: str, name: str, natives: Mapping[str, Callable] = MappingProxyTyp
     """The function `name` that the source text defines, with only jax and numpy in reach."""
     scope: dict[str, Any] = {"jax": jax, "jnp": jnp, "lax": lax, "np": np, **natives}
     exec(compile(text, f"<gradlab {next(_serial)}>", "exec"), scope)
-    return scope[name]
+    fn = scope.pop(name)
+    # No cycle from the function to itself by way of its globals, or to the parts of a long program that stand there:
+    # an executable that is forgotten goes at once, and takes its megabytes along.
+    weakref.finalize(fn, scope.clear).atexit = False
+    return fn
 
 
 class CacheInfo(NamedTuple):

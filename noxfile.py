@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "uv|venv"
@@ -49,12 +51,13 @@ def types(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Each example, without a display."""
     session.install("-e", ".[examples]")
-    for script in ("quickstart", "digits"):
-        session.run("python", f"examples/{script}.py", env={"MPLBACKEND": "Agg"})
+    for script in sorted(Path("examples").glob("*.py")):
+        session.run("python", str(script), env={"MPLBACKEND": "Agg"})
 
 
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """gradlab beside its peers: `nox -s bench`; writes benchmarks/results/."""
-    session.install("-e", ".[examples]", "autograd")
-    session.run("python", "benchmarks/engine.py", *session.posargs)
+    session.install("-e", ".[examples,bench]")
+    for script in ("engine", "language", "loops", "optim", "tape"):
+        session.run("python", f"benchmarks/{script}.py", *session.posargs)

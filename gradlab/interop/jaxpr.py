@@ -22,8 +22,8 @@ from ..ir.where import INTERNAL, Where
 from ..ops.convert import convert
 from ..ops.weaken import weaken
 from ..trace.avals import aval_of, is_key_dtype
-from ..trace.builder import AMBIENT, innermost
-from ..trace.stage import current, trace_graph
+from ..trace.builder import AMBIENT, Builder, innermost
+from ..trace.stage import current, inline, trace_graph
 from ..trace.tracer import Tracer
 from .identity import params_key
 
@@ -207,9 +207,20 @@ def program(fun: Callable[..., Any], avals: Sequence[Aval]) -> Any:
 
 def graph_of(closed: Any, avals: Sequence[Aval]) -> Graph:
     """A closed jaxpr as a graph; arrays among its constants are opaque functions of nothing."""
-
     jaxpr, consts = opened(closed)
-    return trace_graph(lambda builder, *xs: read(jaxpr, [_constant(c) for c in consts], xs), avals)
+    return _closed(lambda *xs: read(jaxpr, [_constant(c) for c in consts], xs), avals)
+
+
+def _closed(run: Callable[..., Sequence[Any]], avals: Sequence[Aval]) -> Graph:
+    """The graph of `run(*tracers)`, which may read jaxprs whose inner programs and literals hold arrays too."""
+    builder = Builder()
+    with builder:
+        outs = run(*[builder.input(aval) for aval in avals])
+    graph, held = builder.graph(outs), [value for _, value in builder.captured]
+    builder.close()
+    if not held:
+        return graph
+    return trace_graph(lambda builder, *xs: inline(graph, builder, [*xs, *map(_constant, held)]), avals)
 
 
 def opened(program: Any) -> tuple[Any, Sequence[Any]]:
@@ -298,13 +309,13 @@ class JaxFunction:
         alive = tuple([is_real and next(on) for is_real in inexact])
         kept = [not isinstance(v, Literal) and v in depends for v in jaxpr.outvars]
 
-        def run(builder: Any, *args: Any) -> list[Any]:
+        def run(*args: Any) -> list[Any]:
             n = len(jaxpr.constvars)
             outs = read(jaxpr, args[:n], args[n:])
             return [x for x, yes in zip(outs, kept, strict=True) if yes]
 
         avals = [aval_from(v.aval) for v in jaxpr.constvars]
-        return primal, trace_graph(run, [*avals, *[a.retyped(a.dtype) for a in moving]]), alive
+        return primal, _closed(run, [*avals, *[a.retyped(a.dtype) for a in moving]]), alive
 
     def _transpose(self, active: tuple[bool, ...], seeded: tuple[bool, ...]) -> Graph:
         n_given = active.count(False)

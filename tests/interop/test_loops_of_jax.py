@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.ode import odeint
 
 import gradlab as gl
 from gradlab.control.opaque import opaque_p
@@ -60,3 +61,14 @@ def test_reverse_mode_of_a_while_loop():
     several = jnp.array([0.4, 0.2])
     batched = jax.jit(gl.vmap(gl.grad(gl.from_jax(looped)), (0, None)))(several, X)
     close(batched, jax.jit(jax.vmap(jax.grad(unrolled), (0, None)))(several, X))
+
+
+def test_arrays_inside_inner_programs():
+    """Rules of JAX's own, read while a graph is transposed, may name arrays: they are no captures of that graph."""
+    times = jnp.linspace(0.0, 1.0, 4)
+    y = jnp.array([1.0, 2.0, 3.0])
+
+    def final(y):
+        return odeint(lambda y, t: -(y**2), y, times).sum()
+
+    close(gl.grad(final)(y), jax.grad(final)(y))

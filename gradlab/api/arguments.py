@@ -201,7 +201,32 @@ def leaf_paths(tree: Any) -> list[str]:
     if jax.tree_util.treedef_is_leaf(tree) and tree.num_leaves:
         return [""]
     numbered = tree_unflatten(tree, range(tree.num_leaves))
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(numbered)[0]]
+    return [path_text(numbered, path) for path, _ in jax.tree_util.tree_flatten_with_path(numbered)[0]]
+
+
+def path_text(held: Any, path: Sequence[Any]) -> str:
+    """How what lies at the end of a path in `held` is reached: by attributes where a class was registered without."""
+    text = ""
+    for key in path:
+        children = jax.tree_util.default_registry.flatten_one_level(held)
+        if children is None or not isinstance(key, jax.tree_util.FlattenedIndexKey):
+            text += jax.tree_util.keystr((key,))
+            held = _below(held, key)
+            continue
+        child = list(children[0])[key.key]
+        attributes = vars(held).items() if hasattr(held, "__dict__") else ()
+        text += next((f".{name}" for name, value in attributes if value is child), f"[{key.key}]")
+        held = child
+    return text
+
+
+def _below(held: Any, key: Any) -> Any:
+    """What a key of a path leads to."""
+    if isinstance(key, jax.tree_util.GetAttrKey):
+        return getattr(held, key.name, None)
+    if isinstance(key, jax.tree_util.DictKey):
+        return held[key.key]
+    return held[key.idx] if isinstance(key, jax.tree_util.SequenceKey) else None
 
 
 def parameter_name(fun: Callable, place: int | str) -> str:

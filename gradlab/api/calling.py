@@ -13,12 +13,14 @@ from functools import partial
 from typing import Any
 
 from ..control.reroll import ROLLING, rolled
+from ..control.stacks import stacks_of
 from ..ir.errors import ConversionError, DTypeError, GradlabError, HandedTracerError
 from ..ir.graph import Aval, Graph, Lit, scalar_key
 from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
 from ..trace.avals import NO_KEYS, aval_of, is_jax_tracer, is_key_dtype
 from ..trace.builder import Builder, innermost, run_time
+from ..trace.patience import patient
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
 from .dialect import DIALECTS, Dialect
@@ -138,14 +140,16 @@ class Reading:
 
     def graph(self) -> Graph:
         """The closed graph: (inputs*, captured*) -> (outs*), its long repetitions rolled into loops."""
-        return rolled(self.builder.graph(self.outs, names=self.names()), len(self.given))
+        return rolled(self.builder, self.outs, len(self.given), names=self.names())
 
     def inputs(self) -> list[Any]:
-        """What the closed graph is of: the values given, then those captured."""
-        return [*self.given, *[x for _, x in self.builder.captured]]
+        """What the closed graph is of: the values given, then those captured, many small ones as one."""
+        builder = self.builder
+        return [*self.given, *[x for _, x in builder.apart()], *[stack.array for stack in builder.stacks]]
 
     def end(self) -> tuple[Graph, list[Any]]:
         """The closed graph and its inputs. The trace is over: a tracer used after this has escaped."""
+        self.builder.stacks = stacks_of(self.builder)
         graph, inputs = self.graph(), self.inputs()
         self.builder.close()
         return graph, inputs
@@ -156,22 +160,29 @@ class Reading:
         As operands they are literals of the program around it, where a scalar that varies does not recompile.
         """
         builder = self.builder
+        builder.stacks = stacks_of(builder)
         scalars = [Lit(value, builder.aval(id).reshaped(())) for id, value in builder.scalars]
-        graph = rolled(builder.graph(self.outs, frozenset(range(len(scalars))), self.names()), len(self.given))
+        graph = rolled(builder, self.outs, len(self.given), frozenset(range(len(scalars))), self.names())
         inputs = [*self.inputs(), *scalars]
         builder.close()
         return graph, inputs
 
     def program(self, spec: Hashable, make: Callable[[Graph], Program]) -> tuple[Program, list[Any]]:
         """The program `make(graph)` and the inputs to run it on; `spec` names the transformation in the cache."""
+        with patient(len(self.builder.rows)):
+            return self._program(spec, make)
+
+    def _program(self, spec: Hashable, make: Callable[[Graph], Program]) -> tuple[Program, list[Any]]:
         builder = self.builder
+        builder.stacks = stacks_of(builder)
         inputs = self.inputs()
         if innermost(inputs) is not None:
             program = self._transformed(spec, make)
         elif FRESH.on:
             program = make(self.graph())
         else:
-            key = (spec, ROLLING.on, tuple(builder.rows), tuple([out.id for out in self.outs]))
+            stacked = tuple([stack.ids for stack in builder.stacks])
+            key = (spec, ROLLING.on, tuple(builder.rows), tuple([out.id for out in self.outs]), stacked)
             entry = EXECUTABLES.get(key)
             if entry is None:
                 entry = EXECUTABLES.put(key, Entry(builder))
@@ -186,10 +197,20 @@ class Reading:
         graph = self.graph()
         if FRESH.on:
             return make(graph)
-        lines = tuple([None if where is None else (id(where[0]), *where[1:]) for where in self.builder.wheres])
-        key = (spec, graph, lines)
+        key = (spec, graph, _lines(graph))
         found = TRANSFORMED.get(key)
         return TRANSFORMED.put(key, make(graph)) if found is None else found
+
+
+def _lines(graph: Graph) -> tuple:
+    """Where its equations stand, and those of the programs they carry: an equal graph may stand elsewhere."""
+    found: list[Any] = []
+    for eqn in graph.eqns:
+        where = eqn.where
+        found.append(None if where is None else (id(where[0]), *where[1:]))
+        if eqn.prim.graphs:
+            found += [_lines(inner) for _, inner in eqn.graphs]
+    return tuple(found)
 
 
 class Entry:
@@ -213,8 +234,7 @@ class Entry:
                 varying = tuple(sorted({*varying, *changed}))
                 made = None
         if made is None:
-            graph = reading.builder.graph(reading.outs, frozenset(varying), reading.names())
-            made = make(rolled(graph, len(reading.given)))
+            made = make(rolled(reading.builder, reading.outs, len(reading.given), frozenset(varying), reading.names()))
             self.latest = made, varying
         return made, varying
 

@@ -1,4 +1,4 @@
-"""What the user calls the arrays that a function closes over, looked up while it is read to be shown."""
+"""What the user calls the arrays that a function closes over, and what its loops give, found while it is read."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from types import FrameType, ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 
-from ..ir.graph import Graph, Lit
+from ..ir.primitive import Primitive
 from ..ir.where import INTERNAL, Where, here, user_frame
+from ..lower.titles import Handed, Place, handed, turn_of
 from ..trace.builder import Builder
 from ..trace.tracer import Tracer
-from .arguments import identifier
+from .arguments import identifier, path_text
 from .calling import BUILDERS, FRESH
 
 _NUMBERS = ("float()", "complex()", ".item()", ".tolist()", ".numpy()")
@@ -24,10 +26,14 @@ class Notes:
     """What is noted while programs are read.
 
     **Attributes:** `names`: of captured arrays by id, each with the array, shared by all traces of one reading, for an
-    inner trace hands its arrays to the one around it; `asked`: what took a value out as a plain number, and where.
+    inner trace hands its arrays to the one around it; `asked`: what took a value out as a plain number, and where;
+    `loops`: what the results of loops are called, by where these were called; `caller`: where the reading was asked
+    for, which is no line of the function's.
     """
 
-    def __init__(self):
+    def __init__(self, caller: FrameType | None):
+        self.caller: Place | None = None if caller is None else (caller.f_code, caller.f_lasti)
+        self.loops: dict[Place, Handed] = {}
         self.names: dict[int, tuple[Any, str]] = {}
         self.asked: list[tuple[str, Where | None]] = []
 
@@ -50,9 +56,18 @@ class NamingBuilder(Builder):
             self.notes.asked.append((wanted_by, here()))
         return super().value_of(tracer, wanted_by)
 
+    def record(self, prim: Primitive, xs: tuple, params: dict[str, Any]) -> tuple[Tracer, ...]:
+        if prim.bodies is not None and self.where is None:
+            where = here()
+            body = turn_of(prim.bodies(**params))
+            names = handed(body, where.targets) if where is not None and body is not None else None
+            if where is not None and names is not None and where[:2] != self.notes.caller:
+                self.notes.loops[where.code, where.lasti] = names
+        return super().record(prim, xs, params)
+
     def capture(self, x: Any) -> Tracer:
         tracer = super().capture(x)
-        if type(x) is not Tracer and self.captured[-1][0] == tracer.id and tracer.id not in self.called:
+        if self.captured[-1][0] == tracer.id and tracer.id not in self.called:
             known = self.notes.names
             name = known[id(x)][1] if id(x) in known else _name_of(x)
             if name:
@@ -61,20 +76,18 @@ class NamingBuilder(Builder):
                 known[id(kept)] = (kept, name)
         return tracer
 
-    def graph(
-        self, outputs: Sequence[Tracer | Lit], varying: frozenset[int] = frozenset(), names: Sequence[str] = ()
-    ) -> Graph:
-        graph = super().graph(outputs, varying, names)
-        for v, (id, _) in zip(graph.inputs[self.n_inputs :], self.captured, strict=False):
-            v.name = self.called.get(id)
-        return graph
+    def head(self, varying: frozenset[int] = frozenset(), names: Sequence[str] = ()) -> tuple[list, list, dict]:
+        inputs, eqns, var = super().head(varying, names)
+        for id, _ in self.captured:
+            var[id].name = self.called.get(id)
+        return inputs, eqns, var
 
 
 @contextmanager
 def named() -> Iterator[Notes]:
     """While it is open, programs are read afresh, with the user's names."""
     kept = FRESH.on, BUILDERS.make
-    notes = Notes()
+    notes = Notes(user_frame(3))  # behind this and its context manager
     FRESH.on = True
     if BUILDERS.make is Builder:
         BUILDERS.make = lambda evaluate: NamingBuilder(notes, evaluate)
@@ -105,11 +118,12 @@ def _name_of(x: Any) -> str | None:
 
 
 def _path_to(x: Any, value: Any) -> str | None:
-    """`['w']` for a dict, list or tuple with `x` inside, `.w` for an object with that attribute."""
-    if isinstance(value, dict | list | tuple):
-        for path, leaf in jax.tree_util.tree_flatten_with_path(value, lambda held: isinstance(held, Iterator))[0]:
-            if leaf is x:
-                return jax.tree_util.keystr(path)
-    elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType):
+    """`['w']` for a dict, list or tuple with `x` inside, `.w` for an object or a model with such an attribute."""
+    if isinstance(value, type | ModuleType | np.ndarray | jax.Array | Tracer):
+        return None
+    for path, leaf in jax.tree_util.tree_flatten_with_path(value, lambda held: isinstance(held, Iterator))[0]:
+        if leaf is x and path:
+            return path_text(value, path)
+    if hasattr(value, "__dict__"):
         return next((f".{name}" for name, held in vars(value).items() if held is x), None)
     return None

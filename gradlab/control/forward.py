@@ -60,7 +60,10 @@ def _one(eqn: Eqn, unknown: Sequence[bool], out_unknown: Sequence[bool]) -> tupl
 def _several(
     eqn: Eqn, unknown: Sequence[bool], out_unknown: Sequence[bool], numbers: int
 ) -> tuple[list[Eqn], list[Eqn]]:
+    here = eqn.where and eqn.where.derived
+
     def columns(builder, *known):
+        builder.where = here
         rows, at = [], 0
         basis = eye(numbers, selected(eqn.inputs, unknown)[0].dtype)
         for a in selected(eqn.inputs, unknown):
@@ -96,7 +99,9 @@ def _written(graph: Graph, inputs: Sequence[Atom], outputs: Sequence[Var]) -> li
     eqns = []
     for e in graph.eqns:
         outs = tuple([Var(v.aval, v.name) for v in e.outputs])
-        eqns.append(Eqn(e.prim, tuple([instead.get(a, a) if type(a) is Var else a for a in e.inputs]), outs, e.params))
+        eqns.append(
+            Eqn(e.prim, tuple([instead.get(a, a) if type(a) is Var else a for a in e.inputs]), outs, e.params, e.where)
+        )
         instead.update(zip(e.outputs, outs, strict=True))
     for a, v in zip(graph.outputs, outputs, strict=True):
         x = instead.get(a, a) if type(a) is Var else a

@@ -8,45 +8,17 @@ here is arithmetic on arrays of such numbers, in time proportional to the length
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..ir.graph import Aval, Eqn, Graph, Lit, Var, is_key, scalar_key
-from ..ops.contract import dot_general_p
-from ..ops.convert import convert_p
-from ..ops.families import broadcast_p, permute_p, reshape_p
-from ..ops.shape import slice_p
+from .code import Code
 
 MIN_TRIPS = 3
 MAX_LAG = 8  # how many turns back an operand may come from
 _NEAR = 32  # operands made within so many values tell apart equations that do the same
 _MOST_PERIODS = 12  # tried for each length of window
-_OWN_CODE = 6  # a matrix product that XLA writes code for compiles as long as so many equations
-_MOVES_DATA = frozenset((slice_p, reshape_p, broadcast_p, permute_p, convert_p))
-
-
-class Code(NamedTuple):
-    """A program as numbers.
-
-    **Attributes:** `kind`: what each equation does; `weight`: how much there is to compile in it; `first`: the number
-    of its first result (one entry more at the end); `start`: where its operands begin in `operands` (likewise);
-    `operands`: the numbers of values, those of `literals` negative (literal k is −1−k); `origin`: the equation that
-    makes each value, −1 for inputs; `size`: its bytes; `values`: its variable.
-    """
-
-    kind: np.ndarray
-    weight: np.ndarray
-    first: np.ndarray
-    start: np.ndarray
-    operands: np.ndarray
-    literals: list[Lit]
-    origin: np.ndarray
-    size: np.ndarray
-    values: list[Var]
-    number: dict[Var, int]
 
 
 class Window(NamedTuple):
@@ -72,109 +44,6 @@ class Window(NamedTuple):
 
 
 STAYS, MOVES, DIFFERS = 0, 1, 2
-
-
-def weight_of(eqn: Eqn) -> int:
-    """How much there is to compile, in elementwise equations: nothing where data only moves, a loop's body once."""
-    if eqn.prim in _MOVES_DATA:
-        return 0
-    if eqn.prim is dot_general_p:
-        return _OWN_CODE if _is_small(eqn) else 1
-    return 1 + sum(weight_of(e) for _, g in eqn.graphs for e in g.eqns)
-
-
-def _is_small(eqn: Eqn) -> bool:
-    """Whether XLA writes code of its own for a matrix product: with a vector, or of very small matrices."""
-    x, y = eqn.inputs
-    terms = math.prod(x.shape[a] for a in eqn.params["contract"][0])
-    batch = math.prod(x.shape[a] for a in eqn.params["batch"][0])
-    rows, columns = (a.aval.size // max(terms * batch, 1) for a in (x, y))
-    return min(rows, columns) <= 1 or rows * columns * terms <= 4096
-
-
-def code_of(graph: Graph) -> Code:
-    """The program as numbers."""
-    number: dict[Var, int] = {}
-    values: list[Var] = []
-    types: list[int] = []
-    type_by_id: dict[int, int] = {}
-    type_of: dict[Aval, int] = {}
-    kinds: dict[Any, int] = {}
-    weights: list[int] = []
-    literal_of: dict[Any, int] = {}
-    literals: list[Lit] = []
-    kind: list[int] = []
-    first: list[int] = []
-    start: list[int] = []
-    operands: list[int] = []
-    origin: list[int] = []
-
-    def typed(aval: Aval) -> int:
-        found = type_by_id.get(id(aval))
-        if found is None:
-            found = type_by_id[id(aval)] = type_of.setdefault(aval, len(type_of))
-        return found
-
-    for v in graph.inputs:
-        number[v] = len(values)
-        values.append(v)
-        types.append(typed(v.aval))
-    origin += [-1] * len(values)
-    for k, eqn in enumerate(graph.eqns):
-        first.append(len(values))
-        start.append(len(operands))
-        what: list[Any] = [eqn.prim]
-        for a in eqn.inputs:
-            if type(a) is Var:
-                n = number[a]
-                operands.append(n)
-                what.append(types[n])
-            else:
-                t = typed(a.aval)
-                key = (scalar_key(a.value), t)
-                n = literal_of.get(key)
-                if n is None:
-                    n = literal_of[key] = -1 - len(literals)
-                    literals.append(a)
-                operands.append(n)
-                what.append(t)
-        params = eqn.params
-        if params:
-            if eqn.prim is slice_p:  # where it begins may advance
-                what += (eqn.outputs[0].aval.shape, params["strides"])
-            else:
-                what += params.values()
-        key = tuple(what)
-        n = kinds.get(key)
-        if n is None:
-            n = kinds[key] = len(kinds)
-            weights.append(weight_of(eqn))
-        kind.append(n)
-        for v in eqn.outputs:
-            number[v] = len(values)
-            values.append(v)
-            types.append(typed(v.aval))
-            origin.append(k)
-    first.append(len(values))
-    start.append(len(operands))
-    by_type = np.array([_bytes(aval) for aval in type_of] or [0])
-    kind_ = np.array(kind, np.int64)
-    return Code(
-        kind_,
-        np.array(weights or [0], np.int64)[kind_],
-        np.array(first, np.int64),
-        np.array(start, np.int64),
-        np.array(operands, np.int64),
-        literals,
-        np.array(origin, np.int64),
-        by_type[np.array(types, np.int64)] if types else np.zeros(0, np.int64),
-        values,
-        number,
-    )
-
-
-def _bytes(aval: Aval) -> int:
-    return aval.size * (16 if is_key(aval.dtype) else aval.dtype.itemsize)
 
 
 # -- candidate periods

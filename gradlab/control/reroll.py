@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import local
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,11 @@ from ..ops.families import broadcast_p, reshape_p
 from ..ops.operands import zeros_like
 from ..ops.shape import concatenate_p, slice_p
 from ..passes.dce import dce
+from ..trace.builder import Builder, Kind
 from ..trace.patience import patient
-from .repeats import Code, Window, code_of, windows
-from .rows import LEAST_JOINED, Item, Row, Writer, is_apart, moved, sliced
+from .code import LEAST_JOINED, Code, code_of, code_read
+from .repeats import Window, windows
+from .rows import Item, Row, Writer, is_apart, moved, sliced
 from .scan import Loop, scan_p
 from .turn import Turn
 
@@ -49,12 +52,25 @@ def rerolling(on: bool) -> Iterator[None]:
         ROLLING.on = kept
 
 
-def rolled(graph: Graph, n_own: int) -> Graph:
-    """(x*, captured*) -> (y*) keeps its type: a program as it was read, its loops scans unless that is switched off.
+def rolled(
+    builder: Builder, outputs: Sequence[Any], n_own: int, varying: frozenset[int] = frozenset(), names: Any = ()
+) -> Graph:
+    """`builder.graph(outputs, varying, names)`, its loops scans unless that is switched off.
 
-    **Arguments:** `n_own`: how many inputs are x*; the captured ones are constants to whoever differentiates.
+    **Arguments:** `n_own`: how many inputs may have a derivative; the others are constants to whoever differentiates.
     """
-    return reroll(graph, n_own) if ROLLING.on else graph
+    if not isinstance(builder, Builder):  # a piece of a tape
+        graph = builder.graph(outputs, varying, names)
+        return reroll(graph, n_own) if ROLLING.on else graph
+    if not ROLLING.on or (len(builder.rows) < LEAST and not any(map(_joins, builder.kinds))):
+        return builder.graph(outputs, varying, names)
+    with patient(len(builder.rows)):
+        graph = _round(code_read(builder, outputs, varying, names), n_own, LEAST)
+        return builder.graph(outputs, varying, names) if graph is None else _rounds(graph, n_own, LEAST)
+
+
+def _joins(kind: Kind | None) -> bool:
+    return kind is not None and kind.prim is concatenate_p and len(kind.avals) >= LEAST_JOINED
 
 
 def reroll(graph: Graph, n_own: int | None = None, least: int = LEAST) -> Graph:
@@ -66,44 +82,46 @@ def reroll(graph: Graph, n_own: int | None = None, least: int = LEAST) -> Graph:
     if len(graph.eqns) < least:
         return graph
     with patient(len(graph.eqns)):
-        return _rerolled(graph, n_own, least)
+        return _rounds(dce(graph), len(graph.inputs) if n_own is None else n_own, least)
 
 
-def _rerolled(graph: Graph, n_own: int | None, least: int) -> Graph:
-    graph = dce(graph)
+def _rounds(graph: Graph, n_own: int, least: int) -> Graph:
+    """The innermost loops first, then those they are the turns of."""
     for _ in range(ROUNDS):
-        code = code_of(graph)
-        found = windows(code, least)
-        if not found and not any(map(_is_long, graph.eqns)):
+        found = _round(code_of(graph), n_own, least)
+        if found is None:
             break
-        roller = _Roller(graph, code, len(graph.inputs) if n_own is None else n_own, least)
-        graph = dce(roller.graph(found))
-        if not roller.rolled:
-            break
+        graph = found
     return graph
 
 
-def _is_long(eqn: Eqn) -> bool:
-    return eqn.prim is concatenate_p and len(eqn.inputs) >= LEAST_JOINED
+def _round(code: Code, n_own: int, least: int) -> Graph | None:
+    """The program with the loops rolled that are seen in it; None if there are none, and nothing else changed."""
+    found = windows(code, least)
+    if not found and not code.joins:
+        return None
+    roller = _Roller(code, n_own, least)
+    graph = dce(roller.graph(found))
+    return graph if roller.rolled or roller.joined else None
 
 
 class _Roller:
     """Writes a program again with some of its loops as scans."""
 
-    def __init__(self, graph: Graph, code: Code, n_own: int, least: int):
-        self.old = graph
+    def __init__(self, code: Code, n_own: int, least: int):
         self.code = code
-        self.constant = set(graph.inputs[n_own:])
+        self.constant = set(code.inputs[n_own:])
         self.least = least
         self.bodies: dict[tuple, Graph] = {}
         self.writer = Writer()
         self.now: dict[int, Item] = {}  # what stands for a value, by its number, where it is no longer itself
-        self.rolled = False
-        n = len(graph.eqns)
+        self.rolled = self.joined = False
+        self.first, self.start, self.operands = code.first.tolist(), code.start.tolist(), code.operands.tolist()
+        n = len(code.eqns)
         self.last_read = np.full(len(code.values), -1)
         used = code.operands >= 0
         np.maximum.at(self.last_read, code.operands[used], np.repeat(np.arange(n), np.diff(code.start))[used])
-        self.last_read[[code.number[a] for a in graph.outputs if type(a) is Var]] = n
+        self.last_read[[a for a in code.outputs if a >= 0]] = n
 
     def item(self, number: int) -> Item:
         """What stands for a value or, negative, a literal."""
@@ -111,53 +129,52 @@ class _Roller:
             return self.code.literals[-1 - number]
         return self.now.get(number) or self.code.values[number]
 
-    def atom(self, a: Atom) -> Atom:
-        """An operand as it is now."""
-        if type(a) is Lit:
-            return a
-        item = self.now.get(self.code.number[a])
-        return a if item is None else self.writer.atom(item)
+    def atom(self, number: int) -> Atom:
+        """The same, written out."""
+        return self.writer.atom(self.item(number))
 
     def graph(self, found: Sequence[Window]) -> Graph:
         """The program with those of the loops rolled that can be and that pay."""
-        old, at = self.old, 0
+        at = 0
         for window in found:
-            for eqn in old.eqns[at : window.start]:
-                self._keep(eqn)
+            for k in range(at, window.start):
+                self._keep(k)
             at = window.start
             if self._roll(window):
                 at = window.stop
                 self.rolled = True
-        for eqn in old.eqns[at:]:
-            self._keep(eqn)
-        return Graph(old.inputs, self.writer.eqns, [self.atom(a) for a in old.outputs])
+        for k in range(at, len(self.code.eqns)):
+            self._keep(k)
+        return Graph(self.code.inputs, self.writer.eqns, [self.atom(n) for n in self.code.outputs])
 
-    def _keep(self, eqn: Eqn) -> None:
+    def _keep(self, k: int) -> None:
         """An equation outside of the loops; slices wait until somebody reads them."""
-        number, now, prim = self.code.number, self.now, eqn.prim
-        if prim is slice_p and type(eqn.inputs[0]) is Var and set(eqn.params["strides"]) <= {1}:
-            source = self.atom(eqn.inputs[0])
+        eqn, now, out = self.code.eqns[k], self.now, self.first[k]
+        operands = self.operands[self.start[k] : self.start[k + 1]]
+        prim = eqn.prim
+        if prim is slice_p and operands[0] >= 0 and set(eqn.params["strides"]) <= {1}:
+            source = self.atom(operands[0])
             if type(source) is Var:
-                now[number[eqn.outputs[0]]] = sliced(source, eqn)
+                now[out] = sliced(source, eqn)
                 return
-        elif (prim is reshape_p or prim is broadcast_p) and type(eqn.inputs[0]) is Var:
-            row = now.get(number[eqn.inputs[0]])
+        elif prim is reshape_p or prim is broadcast_p:
+            row = now.get(operands[0])
             if type(row) is Row and row.axes is None:
-                now[number[eqn.outputs[0]]] = moved(row, eqn)
+                now[out] = moved(row, eqn)
                 return
-        elif _is_long(eqn):
-            items = [a if type(a) is Lit else now.get(number[a]) or a for a in eqn.inputs]
-            parts = self.writer.joined(items, eqn.params["axis"])
+        elif prim is concatenate_p and len(operands) >= LEAST_JOINED:
+            parts = self.writer.joined([self.item(n) for n in operands], eqn.params["axis"])
+            self.joined = self.joined or len(parts) < len(operands)
             if len(parts) == 1:
-                now[number[eqn.outputs[0]]] = parts[0]
+                now[out] = parts[0]
             else:
                 self.writer.eqns.append(eqn._replace(inputs=tuple(parts)))
             return
-        self.writer.eqns.append(eqn._replace(inputs=tuple([self.atom(a) for a in eqn.inputs])))
+        self.writer.eqns.append(eqn._replace(inputs=tuple([self.atom(n) for n in operands])))
 
     def _roll(self, w: Window) -> bool:
         """Whether the loop was written as a scan; if not, nothing was that anybody reads."""
-        turn = Turn(self.old, self.code, w, self.item, self.writer.atom)
+        turn = Turn(self.code, w, self.item, self.writer.atom)
         if not (turn.read_slices() and turn.read_operands() and self._pays(turn)):
             return False
         outside = np.flatnonzero(self.last_read[w.base : w.base + w.trips * w.n_values] >= w.stop)
@@ -174,7 +191,7 @@ class _Roller:
         inputs = (*consts, *carries, *map(write.stacked, turn.rows))
         params = {"body": body, "loop": Loop(len(consts), len(carries), w.trips, False)}
         outs = tuple([Var(aval) for aval in scan_p.infer(*(a.aval for a in inputs), **params)])
-        write.eqns.append(Eqn(scan_p, inputs, outs, params, self.old.eqns[w.start].where))
+        write.eqns.append(Eqn(scan_p, inputs, outs, params, self.code.eqns[w.start].where))
         for n, (at, c) in zip(outside.tolist(), places, strict=True):
             self.now[w.base + n] = turn.result(at, c, outs)
         return True

@@ -8,7 +8,7 @@ minimum cut. Free are what the loop was given anyway: constants, and the slices 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from ..ir.extras import Later
@@ -103,7 +103,12 @@ def split_body(body: Graph, n_consts: int, n_carry: int, unknown: Sequence[bool]
 
 
 def cheapest(
-    eqns: Sequence[Eqn], carries: Sequence[Var], needed: Sequence[Var], given: Collection[Atom] = ()
+    eqns: Sequence[Eqn],
+    carries: Sequence[Var],
+    needed: Sequence[Var],
+    given: Collection[Atom] = (),
+    keep: Callable[[Var], float] | None = None,
+    price: Callable[[Eqn], float] | None = None,
 ) -> tuple[list[Var], list[Eqn]]:
     """Which values of an iteration to keep, and which equations to do again, so that all `needed` ones are there.
 
@@ -111,6 +116,7 @@ def cheapest(
     which exists only if it is kept. Everything else they read is there in any case. `given`: values that are written
     down in any case, so that keeping them costs the reading only.
     """
+    keep, price = keep or _bytes, price or _price
     number = {v: k for k, v in enumerate((*carries, *(v for e in eqns for v in e.outputs)))}
     targets = [v for v in needed if v in number]
     if not targets:
@@ -119,13 +125,13 @@ def cheapest(
     source, sink = 0, 1
     edges: list[tuple[int, int, float]] = []
     for v, k in number.items():
-        edges.append((2 * k + 2, 2 * k + 3, _bytes(v) / (2.0 if v in given else 1.0) + 1.0))
+        edges.append((2 * k + 2, 2 * k + 3, keep(v) / (2.0 if v in given else 1.0) + 1.0))
     edges += [(source, 2 * number[v] + 2, NEVER) for v in carries]
     for e in eqns:
-        price = _price(e)
+        again = price(e)
         for v in e.outputs:
-            if price:
-                edges.append((source, 2 * number[v] + 2, price))
+            if again:
+                edges.append((source, 2 * number[v] + 2, again))
             edges += [(2 * number[a] + 3, 2 * number[v] + 2, NEVER) for a in e.inputs if type(a) is Var and a in number]
     edges += [(2 * number[v] + 3, sink, NEVER) for v in targets]
     there = cut.source_side(edges, 2 * len(number) + 2)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.graph import Aval, Graph, Lit
+from ..ir.where import cotangent_name
 from ..ops.arith import add, clamp, div, minimum, mul, round, sub
 from ..ops.compare import ge, gt, lt
 from ..ops.convert import convert
@@ -22,7 +23,7 @@ from ..ops.dynamic import dynamic_slice, dynamic_update_slice
 from ..ops.operands import BOOL, fill, zeros_like
 from ..ops.shape import reshape
 from ..passes.pipeline import tidy
-from ..trace.stage import inline, trace_graph
+from ..trace.stage import inline, input_names, trace_graph
 from ..transforms.split import split_graph
 from ..transforms.transpose import transpose_graph
 from .bodies import filled, fixpoint, once, selected, spread
@@ -87,7 +88,8 @@ def repeat_backwards(
     seeds = filled(cts, body.inputs[n_consts:], on)
     sums = spread(alive, linear)[:n_consts]
     kept = [x for x, a in zip(first, selected(sums, on_consts), strict=True) if a]
-    outs = _reverse(forward, pulled, n_consts, on, trips, consts, states, kept, seeds, slots, loop)
+    moving = [cotangent_name(v.name) for v in selected(body.inputs[n_consts:], on)]
+    outs = _reverse(forward, pulled, n_consts, on, trips, consts, states, kept, seeds, slots, loop, moving)
     found = spread(outs[: len(kept)], [bool(a) for a in sums])
     return [*found, *spread(outs[len(kept) :], on)]
 
@@ -99,7 +101,7 @@ def _states_only(body: Graph, n_consts: int, linear: Sequence[bool]) -> Graph:
     return tidy(Graph(inputs, body.eqns, outs))
 
 
-def _reverse(forward, pulled, n_consts, on, trips, consts, states, sums, seeds, slots, loop):
+def _reverse(forward, pulled, n_consts, on, trips, consts, states, sums, seeds, slots, loop, moving_names):
     avals = [x.aval for x in states]
     fixed = [v.aval for v in forward.inputs[: len(consts)]]
     n_slots = slots or default_slots(avals)
@@ -153,7 +155,9 @@ def _reverse(forward, pulled, n_consts, on, trips, consts, states, sums, seeds, 
     kept, steps = _stored(kept, steps, _int(0), states, _int(0))
     shapes = [INT, INT, steps.aval, *(k.aval for k in kept), *(x.aval for x in (*sums, *seeds))]
     test = trace_graph(going, shapes)
-    step = tidy(trace_graph(turn, [*fixed, *shapes]))
+    slots_of = [f"{name}_slots" if name else "" for name in input_names(forward)[n:]]
+    names = [*[""] * n, "trip", "depth", "trip_slots", *slots_of, *[""] * len(sums), *moving_names]
+    step = tidy(trace_graph(turn, [*fixed, *shapes], names))
     outs = loop(test, step, [], consts, [trips, _int(1), steps, *kept, *sums, *seeds])
     return outs[3 + m :]
 

@@ -18,8 +18,7 @@ from ..ir.where import Where
 from ..ops.families import add_p, broadcast_p, mul_p, permute_p, reshape_p
 from ..ops.shape import concatenate_p, iota_p, rev_p, slice_p
 from ..ops.table import Packed, packed, table_p
-
-LEAST_JOINED = 8  # operands of a concatenation that are worth looking at
+from .code import LEAST_JOINED
 
 
 class Row(NamedTuple):

@@ -12,7 +12,8 @@ from ..ops.dynamic import dynamic_slice_p
 from ..ops.families import broadcast_p, reshape_p
 from ..ops.shape import slice_p
 from ..passes.pipeline import tidy
-from .repeats import DIFFERS, MOVES, STAYS, Code, Window
+from .code import Code
+from .repeats import DIFFERS, MOVES, STAYS, Window
 from .rows import Item, Row, moved, row_of, sliced
 
 _INT = Aval((), np.dtype("int32"))
@@ -29,8 +30,8 @@ class Turn:
     **Arguments:** `item(number)`: what stands for a value now; `atom(item)`: that, written out.
     """
 
-    def __init__(self, graph: Graph, code: Code, w: Window, item: Callable[[int], Item], atom: Callable[[Item], Atom]):
-        self.eqns, self.code, self.w = graph.eqns, code, w
+    def __init__(self, code: Code, w: Window, item: Callable[[int], Item], atom: Callable[[Item], Atom]):
+        self.eqns, self.code, self.w = code.eqns, code, w
         self.item, self.atom = item, atom
         self.slot = (code.start[w.start : w.start + w.period + 1] - code.start[w.start]).tolist()
         self.value = (code.first[w.start : w.start + w.period + 1] - w.base).tolist()

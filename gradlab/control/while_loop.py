@@ -120,7 +120,7 @@ def _split(eqn: Eqn, unknown: list[bool]) -> tuple[list[Eqn], list[Eqn]]:
         first = _prune(eqn, [not u for u in carried])
         return [first], ([eqn._replace(outputs=tuple(late_outs))] if any(carried) else [])
     trips = Var(INT, "trips")
-    i, after = Var(INT), Var(INT)
+    i, after = Var(INT, "trip"), Var(INT, "trip")
     counting = Graph(
         (*body.inputs, i), (*body.eqns, Eqn(add_p, (i, Lit(1, INT)), (after,), {})), (*body.outputs, after)
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dis
+import gc
 from opcode import opname
-from types import CodeType, FrameType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -62,14 +63,18 @@ def _chain(code: CodeType, lasti: int) -> tuple[str, ...]:
 
 
 def mapped(frame: FrameType) -> Any:
-    """The function that `map` applies in the expression `frame` is at, as in list(map(math.sin, xs)).
+    """The function that `map` applies in the expression `frame` is at, as in list(map(math.sin, xs)) or in list(m).
 
     None where there is no `map` there or more than one, or where a conversion stands beside it, which may be what runs.
     """
+    own = _applied([frame.f_locals[".0"]]) if ".0" in frame.f_locals else None  # what a generator expression runs over
+    if own is not None:
+        return own
     code, at = frame.f_code, frame.f_lasti // 2
     if code.co_name in _COMPREHENSIONS and frame.f_back is not None:  # its iterable is of the function around it
         frame, code, at = frame.f_back, frame.f_back.f_code, frame.f_back.f_lasti // 2
-    if "map" not in code.co_names:
+    waiting = any(map(_is_iterator, _variables(frame)))
+    if "map" not in code.co_names and not waiting:
         return None
     places = list(code.co_positions())
     line, end_line, column, end_column = places[at]
@@ -83,7 +88,9 @@ def mapped(frame: FrameType) -> Any:
         for i in dis.get_instructions(code)
         if (p := places[i.offset // 2])[0] is not None and start <= (p[0], p[2]) and (p[1], p[3]) <= end
     ]
-    names = [i.argval for i in inside if i.opname in _NAMES]
+    names = [name for i in inside for name in _loaded(i)]
+    if waiting and "map" not in names:
+        return _applied([x for x in (_found((name,), frame) for name in names) if _is_iterator(x)])
     if names.count("map") != 1 or not _CONVERSIONS.isdisjoint(names) or _found(("map",), frame) is not map:
         return None
     k = next(k for k, i in enumerate(inside) if i.opname in _NAMES and i.argval == "map")
@@ -96,6 +103,34 @@ def mapped(frame: FrameType) -> Any:
             break
         chain.append(str(i.argval))
     return _found(tuple(chain), frame)
+
+
+def _loaded(instruction: dis.Instruction) -> tuple[str, ...]:
+    """The variables that an instruction loads; newer interpreters load two at once."""
+    if instruction.opname not in _NAMES and not instruction.opname.startswith("LOAD_FAST"):
+        return ()
+    found = instruction.argval
+    return found if isinstance(found, tuple) else (str(found),)
+
+
+def _variables(frame: FrameType) -> list[Any]:
+    return [*frame.f_locals.values(), *(frame.f_globals[n] for n in frame.f_code.co_names if n in frame.f_globals)]
+
+
+def _is_iterator(x: Any) -> bool:
+    return type(x) in (map, zip, enumerate, filter) or type(x).__module__ == "itertools"
+
+
+def _applied(iterators: list[Any]) -> Any:
+    """The one function that such iterators, and those that they run over, apply; None where one of them converts."""
+    functions, pending = [], list(iterators)
+    while pending:
+        x = pending.pop()
+        if isinstance(x, BuiltinFunctionType) or any(x is kind for kind in (float, int, complex)):
+            functions.append(x)
+        elif type(x) is tuple or _is_iterator(x):
+            pending += gc.get_referents(x)
+    return functions[0] if len(functions) == 1 and not isinstance(functions[0], type) else None
 
 
 def _found(names: tuple[str, ...], frame: FrameType) -> Any:

@@ -43,4 +43,3 @@ class Later(ModuleType):
 
     def __dir__(self) -> list[str]:
         return dir(importlib.import_module(self.__name__))
-

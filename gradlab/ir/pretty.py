@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from .graph import Atom, Graph, Lit, Var, short_dtype
+from .graph import Atom, Eqn, Graph, Lit, Var, short_dtype
+
+_FAR = 90  # characters before the user's line
+_UNNAMED: Mapping[Var, str] = {}
 
 
 def _names() -> Iterator[str]:
@@ -24,22 +27,45 @@ def _names() -> Iterator[str]:
         n += 1
 
 
-def pretty(graph: Graph, lines: bool = False) -> str:
+def user_line(eqn: Eqn) -> str:
+    """The user's source line of an equation."""
+    return str(eqn.where or "")
+
+
+def pretty(
+    graph: Graph,
+    lines: bool = False,
+    names: Mapping[Var, str] = _UNNAMED,
+    line_of: Callable[[Eqn], str] = user_line,
+) -> str:
     """The graph as text.
 
-    **Arguments:** `lines`: whether to print the user's source line after each equation.
+    **Arguments:** `lines`: whether to print the user's source line, `line_of(eqn)`, after each equation. `names`: what
+    values are called; one that has no name there is a letter, one whose name is taken gets a number.
     **Returns:** `{ inputs -> outputs` with one equation a line between.
     """
-    return "\n".join(_block(graph, lines))
+    return "\n".join(_block(graph, line_of if lines else None, names))
 
 
-def _block(graph: Graph, lines: bool) -> list[str]:
+def _block(graph: Graph, line_of: Callable[[Eqn], str] | None, names: Mapping[Var, str]) -> list[str]:
     fresh = _names()
     name: dict[Var, str] = {}
+    every = (*graph.inputs, *(v for eqn in graph.eqns for v in eqn.outputs))
+    taken = {names[v]: 0 for v in every if v in names}  # how often a name was given so far
+    used: set[str] = set()
 
     def define(v: Var) -> str:
-        name[v] = next(fresh)
-        return f"{name[v]}:{v.aval}"
+        wish = names.get(v)
+        if wish is None:
+            found = next(letter for letter in fresh if letter not in taken)
+        else:
+            found = wish
+            while found in used:
+                taken[wish] += 1
+                found = f"{wish}_{taken[wish]}"
+        used.add(found)
+        name[v] = found
+        return f"{found}:{v.aval}"
 
     def use(a: Atom) -> str:
         if isinstance(a, Lit):
@@ -51,14 +77,15 @@ def _block(graph: Graph, lines: bool) -> list[str]:
     nested: dict[int, list[str]] = {}
     for eqn in graph.eqns:
         operands = " ".join(use(a) for a in eqn.inputs)
-        plain = {k: v for k, v in eqn.params.items() if k not in eqn.prim.graphs}
+        plain = {k: v for k, v in eqn.params.items() if k not in eqn.prim.graphs and v is not None}
         params = f"[{' '.join(f'{k}={_param(v)}' for k, v in plain.items())}]" if plain else ""
         outs = " ".join(define(v) for v in eqn.outputs)
         for key, inner in eqn.graphs:
-            first, *rest = _block(inner, lines)
+            first, *rest = _block(inner, line_of, names)
             nested.setdefault(len(rows), []).extend([f"      {key} = {first}", *(f"      {row}" for row in rest)])
-        rows.append((f"  {outs} = {eqn.prim.name}{params} {operands}".rstrip(), str(eqn.where or "") if lines else ""))
-    width = max((len(text) for text, where in rows if where), default=0)
+        rows.append((f"  {outs} = {eqn.prim.name}{params} {operands}".rstrip(), line_of(eqn) if line_of else ""))
+    # One long equation does not push the lines of all others away.
+    width = max((len(text) for text, where in rows if where and len(text) <= _FAR), default=0)
     out = [head]
     for i, (text, where) in enumerate(rows):
         out.append(f"{text:<{width}}  # {where}" if where else text)
@@ -70,6 +97,8 @@ def _block(graph: Graph, lines: bool) -> list[str]:
 def _param(value: Any) -> str:
     if isinstance(value, np.dtype):
         return short_dtype(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return f"({' '.join(f'{k}={_param(v)}' for k, v in value._asdict().items())})"
     if isinstance(value, tuple):
         return "(" + ",".join(map(_param, value)) + ")"
     return str(value)

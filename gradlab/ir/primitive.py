@@ -75,6 +75,7 @@ class Primitive:
     result when each operand is filled with one number (NumPy scalars of the right dtype), or None if there is none.
     `call(*texts, **params)` is the same as `emit` in the words of jax.lax, which JAX reads in half the time: how a long
     program is written. Its operands do not broadcast, but a literal may still be one number.
+    `helper` is a function of jax.numpy that the text calls by its name: its source stands before the program's.
     A primitive that carries programs names the parameters that hold them in `graphs`, and has one more rule: either
     `expand(xs, **params) -> outs`, its meaning in simpler equations, or `bodies(**params) -> Body, ...`, as which they
     are written; `emit` then gets the function's name in place of the graph, and `targets(names, **params)` writes the
@@ -96,6 +97,7 @@ class Primitive:
     commutes: bool = field(default=False, kw_only=True)
     call: Callable[..., str] | None = field(default=None, kw_only=True)
     fold: Callable[..., Any] | None = field(default=None, kw_only=True)
+    helper: Callable[..., Any] | None = field(default=None, kw_only=True)
     graphs: tuple[str, ...] = field(default=(), kw_only=True)
     split: Callable[..., Any] | None = field(default=None, kw_only=True)
     prune: Callable[..., Eqn] | None = field(default=None, kw_only=True)

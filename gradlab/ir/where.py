@@ -84,9 +84,14 @@ class Where(NamedTuple):
         stems = (self.stem,) if self.stem else _assigned_names(self.code).get(self.lasti, ())
         return f"{stems[0]}{self.suffix}" if len(stems) == 1 else None
 
+    @property
+    def targets(self) -> Sequence[str]:
+        """All local variables this instruction's result is stored in next, unpacked or not, in order."""
+        return () if self.suffix is None or self.stem else _assigned_names(self.code).get(self.lasti, ())
+
     def unpacked(self, n: int) -> Sequence[str | None]:
         """The `n` local variables this instruction's result is unpacked into next; None for each where it is not."""
-        names = () if self.suffix is None or self.stem else _assigned_names(self.code).get(self.lasti, ())
+        names = self.targets
         if n < 2 or len(names) != n:
             return (None,) * n
         return [None if name == "_" else f"{name}{self.suffix}" for name in names]
@@ -100,6 +105,11 @@ class Where(NamedTuple):
 def tangent_name(name: str) -> str:
     """`x_dot`, the tangent of `x`."""
     return f"{name}_dot"
+
+
+def cotangent_name(tangent: str | None) -> str:
+    """`x_bar`, what belongs to `x_dot`; nothing where that has no name."""
+    return f"{tangent.removesuffix('_dot')}_bar" if tangent else ""
 
 
 _assigned: dict[int, tuple[CodeType, dict[int, tuple[str, ...]]]] = {}

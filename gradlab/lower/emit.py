@@ -7,6 +7,7 @@ primitive's `emit` says of them; nothing of the user's is ever pasted.
 from __future__ import annotations
 
 import builtins
+import inspect
 import keyword
 import math
 import re
@@ -16,7 +17,7 @@ from textwrap import wrap
 from typing import Any
 
 from ..ir.graph import Atom, Eqn, Graph, Lit, Var, chained, is_inexact
-from ..ir.primitive import Body, Text
+from ..ir.primitive import REGISTRY, Body, Text
 from ..ops.families import broadcast_p
 from ..ops.operands import dtype_text
 from ..trace.avals import canonical_dtype
@@ -35,6 +36,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}\Z")
 
 
 Remark = Callable[[Eqn], str | None]
+Titles = Mapping[Var, str]
+_UNTITLED: Titles = {}
 
 
 def is_identifier(name: str) -> bool:
@@ -76,34 +79,48 @@ def emit(graph: Graph, name: str = "f") -> str:
     return emit_with_natives(graph, name)[0]
 
 
-def emit_with_natives(graph: Graph, name: str = "f", remark: Remark | None = None) -> tuple[str, dict[str, Eqn]]:
+def emit_with_natives(
+    graph: Graph, name: str = "f", remark: Remark | None = None, titles: Titles = _UNTITLED
+) -> tuple[str, dict[str, Eqn]]:
     """`emit`, and the names in the text that stand for equations with a derivative of their own.
 
-    **Arguments:** `remark(eqn)`: a comment to stand before the equation, or None.
+    **Arguments:** `remark(eqn)`: a comment to stand before the equation, or None. `titles`: names for values, which
+    go before those of their own.
     """
     if len(graph.eqns) <= LONG:
-        writer = _Writer(name, _implicit_broadcasts(graph), remark=remark)
-        return writer.function(graph), writer.natives
-    writer = _Writer(name, {}, calls=True, remark=remark)
-    return writer.parts(graph), writer.natives
+        writer = _Writer(name, _implicit_broadcasts(graph), remark=remark, titles=titles)
+        text = writer.function(graph)
+    else:
+        writer = _Writer(name, {}, calls=True, remark=remark, titles=titles)
+        text = writer.parts(graph)
+    return "\n\n".join([*map(inspect.getsource, writer.helpers), text]), writer.natives
 
 
 class _Writer:
     """Writes functions that share one set of names.
 
     **Attributes:** `local`: the name of each variable; `implicit`: broadcasts that are not written, with their operand;
-    `calls`: whether primitives are written in their `call` form; `natives`: see `emit_with_natives`. `remark(eqn)`: a
-    comment to stand before the equation, or None.
+    `calls`: whether primitives are written in their `call` form; `natives`, `remark(eqn)`, `titles`: see
+    `emit_with_natives`; `helpers`: the functions that are called.
     """
 
-    def __init__(self, name: str, implicit: dict[Var, Atom], calls: bool = False, remark: Remark | None = None):
+    def __init__(
+        self,
+        name: str,
+        implicit: dict[Var, Atom],
+        calls: bool = False,
+        remark: Remark | None = None,
+        titles: Titles = _UNTITLED,
+    ):
         self.remark = remark
+        self.titles = titles
         self.name = function_name(name)
-        self.names = Names([self.name])
+        self.names = Names([self.name, *(prim.helper.__name__ for prim in REGISTRY.values() if prim.helper)])
         self.local: dict[Var, str] = {}
         self.implicit = implicit
         self.calls = calls
         self.natives: dict[str, Eqn] = {}
+        self.helpers: dict[Callable, None] = {}
 
     def function(self, graph: Graph) -> str:
         head = self._head(self.name, graph.inputs)
@@ -155,8 +172,9 @@ class _Writer:
             expression = self._expression(eqn, words)
             # Of several equations that one expression of the user's became, the last is what the variable holds.
             is_last = eqn.where is not None and (after is None or after.where != eqn.where)
-            for v, assigned in zip(eqn.outputs, eqn.assigned if is_last else repeat(None), strict=False):
-                self.local[v] = self.names.take(v.name or assigned)
+            assigned = eqn.assigned if is_last and not self.titles else repeat(None)
+            for v, name in zip(eqn.outputs, assigned, strict=False):
+                self.local[v] = self.names.take(self.titles.get(v) or v.name or name)
             names = [self.local[v] for v in eqn.outputs]
             targets = eqn.prim.targets(names, **eqn.params) if eqn.prim.targets else ", ".join(names)
             lines.append(f"    {targets} = {expression}")
@@ -165,7 +183,7 @@ class _Writer:
     def _body(self, body: Body, word: str, eqn: Eqn) -> list[str]:
         """The lines of the function `word` that stands for a program the equation carries."""
         given = body.graph.inputs[len(body.operands) :]
-        own = [Var(v.aval, v.name) for v in given]
+        own = [Var(v.aval, self.titles.get(v) or v.name) for v in given]
         eqns, outputs = chained(_EMPTY, body.graph, [*(eqn.inputs[k] for k in body.operands), *own])
         for e in eqns:
             for v in e.outputs:
@@ -199,6 +217,8 @@ class _Writer:
     def _expression(self, eqn: Eqn, words: Mapping[Graph, str]) -> str:
         """The right-hand side of one equation; `words` names the functions that stand for the programs it carries."""
         prim, implicit = eqn.prim, self.implicit
+        if prim.helper:
+            self.helpers[prim.helper] = None
         calls = self.calls and prim.call is not None
         shown = [implicit.get(a, a) if prim.scalars and type(a) is Var else a for a in eqn.inputs]
         has_array = any(type(a) is Var and a not in implicit for a in eqn.inputs)
@@ -238,18 +258,18 @@ def _worded(value: Any, words: Mapping[Graph, str]) -> Any:
     return words[value] if type(value) is Graph else value
 
 
-def module_text(graph: Graph, name: str = "f", remark: Remark | None = None) -> str:
+def module_text(graph: Graph, name: str = "f", remark: Remark | None = None, titles: Titles = _UNTITLED) -> str:
     """The graph as a module of its own: imports, the function, and the shapes it was read for.
 
     Functions of another library that the program calls (`opaque`) have no text; a comment names them, for whoever runs
     the text to supply.
     """
-    text, natives = emit_with_natives(graph, name, remark)
+    text, natives = emit_with_natives(graph, name, remark, titles)
     used = [line for word, line in MODULES.items() if re.search(rf"(?<![A-Za-z0-9_.]){word}\.", text)]
     takes = ", ".join(str(a) for a in graph.in_avals)
     gives = ", ".join(str(a) for a in graph.out_avals)
-    start = text.rindex(f"def {function_name(name)}(")
-    end = text.index("\n", start)
+    (start,) = re.finditer(rf"^def {function_name(name)}\(", text, re.MULTILINE)  # not one in a user's line
+    end = text.index("\n", start.start())
     gap = "\n".join(used) + "\n\n\n" if used else ""
     types = wrap(f"{takes} -> {gives}".strip(), WIDTH - len("    # "), break_long_words=False)
     lines = [*(f"    # {line}" for line in types), *(f"    # {_missing(word, eqn)}" for word, eqn in natives.items())]

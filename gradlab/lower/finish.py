@@ -8,11 +8,25 @@ from typing import Any
 import jax
 
 from ..ir.graph import Eqn, Graph, Var
+from ..ir.primitive import Primitive
 from ..passes.pieces import pieces_in_place
 from ..passes.pipeline import tidy
 from ..passes.rolls import rolls_as_slices
 from ..trace.stage import input_names, trace_graph
 from .apart import apart
+
+ARRANGE: dict[Primitive, Callable[..., tuple | None]] = {}
+
+
+def arranges(prim: Primitive) -> Callable[[Callable], Callable]:
+    """Registers `(operands, **params) -> outs`: the same in other equations, as it runs best on a CPU; None: as it is.
+    """
+
+    def register(fn: Callable[..., tuple | None]) -> Callable[..., tuple | None]:
+        ARRANGE[prim] = fn
+        return fn
+
+    return register
 
 
 def finish(graph: Graph, keep_rules: bool = False, inside: bool = False) -> Graph:
@@ -20,10 +34,31 @@ def finish(graph: Graph, keep_rules: bool = False, inside: bool = False) -> Grap
 
     **Arguments:** `inside`: whether it is the body of a loop or branch.
     """
-    expanded = expand(graph, keep_rules)
+    on_cpu = jax.default_backend() == "cpu"
+    arranged = _arranged(graph) if on_cpu else graph
+    expanded = expand(arranged, keep_rules)
     done = rolls_as_slices(apart(graph if expanded is graph else tidy(expanded)))
     # What XLA fuses badly on a CPU is one kernel on a GPU, where several writes would be several.
-    return pieces_in_place(done) if inside and jax.default_backend() == "cpu" else done
+    return pieces_in_place(done) if inside and on_cpu else done
+
+
+def _arranged(graph: Graph) -> Graph:
+    """The graph with such equations in place of those that have them."""
+    if not any(eqn.prim in ARRANGE for eqn in graph.eqns):
+        return graph
+
+    def run(builder, *xs):
+        value = dict(zip(graph.inputs, xs, strict=True))
+        for eqn in graph.eqns:
+            builder.where = eqn.where
+            operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
+            outs = ARRANGE[eqn.prim](operands, **eqn.params) if eqn.prim in ARRANGE else None
+            value.update(
+                zip(eqn.outputs, outs or builder.record(eqn.prim, operands, eqn.params), strict=True)
+            )
+        return [value[a] if type(a) is Var else a for a in graph.outputs]
+
+    return trace_graph(run, graph.in_avals, input_names(graph))
 
 
 def has_rules(graph: Graph) -> bool:

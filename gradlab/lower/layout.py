@@ -97,7 +97,7 @@ def _folded(line: str) -> Iterator[str]:
     else:
         for part in parts:
             yield from _folded(f"{inner}{part}{',' if many else ''}")
-    yield f"{indent}{line[closing:]}"
+    yield from _folded(f"{indent}{line[closing:]}")
 
 
 def _head(chain: str) -> str:

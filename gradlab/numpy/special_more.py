@@ -5,7 +5,6 @@ A function that the installed JAX does not have is not defined here either.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +13,9 @@ import numpy as np
 
 from ..ir.errors import ArgumentError, DTypeError
 from ..ir.primitive import Primitive
-from ..ops import arith, compare, guarded
+from ..ops import arith, guarded
 from ..ops import special_more as ops
-from ..ops.operands import fill, require_kind
+from ..ops.operands import require_kind
 from ..trace.builder import bind1
 from .choose import stretched
 from .dispatch import public
@@ -161,21 +160,10 @@ if hasattr(jsp, "dawsn"):
     def boxcox(x: Any, lmbda: Any) -> Any:
         """`jax.scipy.special.boxcox`, on tracers too; its derivative in lmbda at 0 is log(x)²/2."""
         x, lmbda = reals("boxcox", x, lmbda)
-        return _power_less_one(guarded.xlogy(lmbda, x), arith.log(x), lmbda)
+        return guarded.exp_integral(arith.log(x), lmbda)
 
     @public(jsp.boxcox1p)
     def boxcox1p(x: Any, lmbda: Any) -> Any:
         """`jax.scipy.special.boxcox1p`, on tracers too: boxcox of 1 + x."""
         x, lmbda = reals("boxcox1p", x, lmbda)
-        return _power_less_one(guarded.xlog1py(lmbda, x), arith.log1p(x), lmbda)
-
-
-def _power_less_one(u: Any, log: Any, power: Any) -> Any:
-    """(eᵘ - 1) / power with u = power · log; near u = 0 by its series, so that it has derivatives in the power."""
-    near = compare.lt(arith.abs(u), 0.05) | compare.eq(power, 0.0)
-    one, small = fill(1.0, u.aval), compare.select(near, u, fill(0.0, u.aval))
-    series: Any = fill(1 / math.factorial(11), u.aval)
-    for k in range(10, 0, -1):
-        series = arith.add(arith.mul(series, small), 1 / math.factorial(k))
-    far = arith.div(arith.expm1(compare.select(near, one, u)), compare.select(near, one, power))
-    return compare.select(near, arith.mul(compare.select(near, log, one), series), far)
+        return guarded.exp_integral(arith.log1p(x), lmbda)

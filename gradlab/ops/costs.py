@@ -84,6 +84,11 @@ def recurs(outs: tuple[Aval, ...], a: Aval, b: Aval, *, axis: int, **params: Any
     return Work((8 if is_complex(a) else 2) * scans(outs, b.retyped("float64"), axis=axis).flops)
 
 
+def multiplies_duals(outs: tuple[Aval, ...], x: Aval, t: Aval, *, axis: int, **params: Any) -> Work:
+    """Three multiplications and an addition for each step."""
+    return Work((20 if is_complex(x) else 4) * scans(outs, x.retyped("float64"), axis=axis).flops)
+
+
 def contracts(outs: tuple[Aval, ...], x: Aval, y: Aval, *, contract: Any, **params: Any) -> Work:
     """A multiply-add for each element of the result and each step of the sum: 2mnk, or 8mnk."""
     return Work((8 if is_complex(x) else 2) * outs[0].size * math.prod(x.shape[i] for i in contract[0]))

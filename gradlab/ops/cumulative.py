@@ -1,7 +1,8 @@
 """Running sums, products, extrema; and the one linear recurrence that is the derivative of all of them but the sum.
 
 The derivative of y[k] = f(y[k-1], x[k]) is the recurrence dy[k] = a[k]·dy[k-1] + b[k], with b[k] = ∂f/∂x[k]·dx[k].
-`recur` solves it by an associative scan, is linear in b, and its own derivatives are recurrences again: so no division
+`recur` solves it by an associative scan, is linear in b, and its own derivatives are recurrences again. That of a
+product has b[k] = y[k-1]·dx[k] and a word of its own, `product_slopes`, as one tree serves both scans. So no division
 stands in the derivative of a running product, and zeros in it are right to every order.
 """
 
@@ -16,9 +17,10 @@ from ..ir.primitive import Primitive, Refused
 from ..trace.builder import bind, bind1
 from .arith import add, exp, mul, sub
 from .compare import eq, ne, select
-from .costs import recurs, scans, scans_exp
+from .costs import multiplies_duals, recurs, scans, scans_exp
 from .families import aligned, linear
 from .operands import fill, require_axes, require_kind, same_type, zeros_like
+from .products import pull_products
 from .shape import pad
 
 NAN, INF = math.nan, math.inf
@@ -144,13 +146,73 @@ def cumprod(x: Any, *, axis: int, reverse: bool = False) -> Any:
     return bind1(cumprod_p, x, axis=axis, reverse=reverse)
 
 
-cumprod_p = _cumulative(
-    "cumprod",
-    kinds="iufc",
-    jvp=_jvp(
-        lambda: cumprod_p,
-        lambda x, t, y, axis, reverse: (x, mul(shifted(y, 1.0, axis, reverse), t)),
-    ),
+def _cumprod_jvp(xs, ts, *, axis, reverse):
+    y = cumprod(*xs, axis=axis, reverse=reverse)
+    return (y,), (product_slopes(*xs, *ts, axis=axis, reverse=reverse, back=False),)
+
+
+cumprod_p = _cumulative("cumprod", kinds="iufc", jvp=_cumprod_jvp)
+
+
+def product_slopes(x: Any, t: Any, *, axis: int, reverse: bool, back: bool) -> Any:
+    """The tangent of cumprod(x) for the tangent t of x; or, `back`, the cotangent of x for the cotangent t of that."""
+    return bind1(product_slopes_p, x, t, axis=axis, reverse=reverse, back=back)
+
+
+def _slopes_infer(x: Aval, t: Aval, *, axis: int, reverse: bool, back: bool) -> tuple[Aval]:
+    require_kind("product_slopes", x, "fc")
+    require_axes("product_slopes", x, (axis,))
+    return (same_type("product_slopes", x, t),)
+
+
+def _slopes_emit(x, t, *, axis, reverse, back):
+    if back:
+        return f"{pull_products.__name__}({x}, {t}, {axis}, {reverse})"
+    # Products of dual numbers: XLA finds their first parts in the running product beside it.
+    step = "lambda p, q: (p[0] * q[0], p[1] * q[0] + p[0] * q[1])"
+    return f"lax.associative_scan({step}, ({x}, {t}), axis={axis}{', reverse=True' if reverse else ''})[1]"
+
+
+def _slopes_jvp(xs, ts, *, axis, reverse, back):
+    (x, t), (dx, dt) = xs, ts
+    params = {"axis": axis, "reverse": reverse}
+    out = product_slopes(x, t, **params, back=back)
+    moved = None if dt is None else product_slopes(x, dt, **params, back=back)
+    if dx is not None:
+        before = shifted(cumprod(x, **params), 1.0, **params)
+        moved_before = shifted(product_slopes(x, dx, **params, back=False), 0.0, **params)
+        if back:  # out = before · h, where h[k] = x[k+1]·h[k+1] + t[k]
+            params["reverse"] = not reverse
+            a = shifted(x, 0.0, **params)
+            h = recur(a, t, **params)
+            moved_h = recur(a, mul(shifted(dx, 0.0, **params), shifted(h, 0.0, **params)), **params)
+            by_x = add(mul(moved_before, h), mul(before, moved_h))
+        else:  # out[k] = x[k]·out[k-1] + before[k]·t[k]
+            by_x = recur(x, add(mul(dx, shifted(out, 0.0, **params)), mul(moved_before, t)), **params)
+        moved = by_x if moved is None else add(moved, by_x)
+    return (out,), (moved,)
+
+
+def _slopes_transpose(cts, active, x, t, *, axis, reverse, back):
+    if active[0]:
+        return Refused("product_slopes is linear in its second operand only")()
+    return None, product_slopes(x, cts[0], axis=axis, reverse=reverse, back=not back)
+
+
+def _slopes_batch(xs, dims, *, axis, reverse, back):
+    xs, to = aligned(xs, dims)
+    return bind(product_slopes_p, *xs, axis=axis + (axis >= to), reverse=reverse, back=back), (to,)
+
+
+product_slopes_p = Primitive(
+    name="product_slopes",
+    infer=_slopes_infer,
+    emit=_slopes_emit,
+    jvp=_slopes_jvp,
+    transpose=_slopes_transpose,
+    batch=_slopes_batch,
+    cost=multiplies_duals,
+    helper=pull_products,
 )
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ..ir.graph import Lit
 from ..trace.builder import bind1
-from .arith import abs, add, div, log, log1p, logistic, mul, sub
+from .arith import abs, add, div, exp, log, log1p, logistic, mul, sub
 from .compare import eq, lt, ne, select
 from .elementwise import bitwise_and, cos
 from .families import elementwise
@@ -35,6 +35,11 @@ def root(x: Any) -> Any:
 def sinc(x: Any) -> Any:
     """sin(πx)/(πx), and 1 at 0."""
     return bind1(sinc_p, x)
+
+
+def exp_integral(x: Any, rate: Any) -> Any:
+    """∫₀ˣ exp(rate·t) dt = expm1(rate·x) / rate, and x where the rate is 0."""
+    return bind1(exp_integral_p, x, rate)
 
 
 def xlogy(x: Any, y: Any) -> Any:
@@ -85,6 +90,26 @@ def _sinc_partial(out, x):
     return select(near, mul(x, series), far)
 
 
+def _exponent(x, rate):
+    """rate · x, and 0 where the rate is 0, though x be infinite."""
+    return select(eq(rate, 0.0), zeros_like(x), mul(rate, x))
+
+
+def _exp_integral_partial(out, x, rate):
+    """∫₀ˣ t·exp(rate·t) dt = ((u - 1)·eᵘ + 1) / rate² with u = rate·x; near u = 0, where that cancels, its series."""
+    u = _exponent(x, rate)
+    # The quotient loses ε/u² of its digits, its derivative ε/u³; the series is cut after u¹⁰/(10!·12).
+    near = lt(abs(u), 0.125)
+    series = fill(1 / (math.factorial(10) * 12), x.aval)
+    for k in reversed(range(10)):
+        series = add(mul(series, u), 1 / (math.factorial(k) * (k + 2)))
+    grown = exp(u)
+    # Nothing times infinity: where eᵘ is 0, u is -inf or next to it.
+    part = select(eq(grown, 0.0), zeros_like(u), mul(sub(u, 1.0), grown))
+    safe = select(near, fill(1.0, rate.aval), rate)
+    return select(near, mul(mul(x, x), series), div(add(part, 1.0), mul(safe, safe)))
+
+
 def _root_partial(out):
     at_zero = eq(out, 0.0)
     return select(at_zero, zeros_like(out), div(0.5, select(at_zero, fill(1.0, out.aval), out)))
@@ -115,6 +140,13 @@ xlog1py_p = elementwise(
     emit="jax.scipy.special.xlog1py({}, {})",
     partials=(lambda out, x, y: log1p(y), lambda out, x, y: _quotient(x, add(y, 1.0))),
     kinds="f",
+)
+exp_integral_p = elementwise(
+    "exp_integral",
+    emit="jnp.where({1} == 0, {0}, jnp.expm1({1} * {0}) / jnp.where({1} == 0, 1, {1}))",
+    partials=(lambda out, x, rate: exp(_exponent(x, rate)), _exp_integral_partial),
+    kinds="f",
+    scalars=False,
 )
 sinc_p = elementwise("sinc", emit="jnp.sinc({})", partials=(_sinc_partial,), kinds="f")
 root_p = elementwise("root", emit="jnp.sqrt({})", partials=(lambda out, x: _root_partial(out),), kinds="f")

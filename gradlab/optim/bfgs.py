@@ -26,7 +26,7 @@ class BFGS(LBFGS):
     def no_pairs(self, memory: int, problem: Problem) -> Dense:
         return Dense(jnp.eye(problem.n, dtype=problem.dtype), jnp.zeros((), problem.dtype))
 
-    def write(self, pairs, s, y):
+    def write(self, problem, pairs, s, y):
         return pairs
 
     def direction(self, problem, pairs, x, g, s, y, wanted, restart):
@@ -57,7 +57,7 @@ class GradientDescent(LBFGS):
     def no_pairs(self, memory: int, problem: Problem) -> Scale:
         return Scale(jnp.zeros((), problem.dtype), jnp.ones((), problem.dtype))
 
-    def write(self, pairs, s, y):
+    def write(self, problem, pairs, s, y):
         return pairs
 
     def direction(self, problem, pairs, x, g, s, y, wanted, restart):

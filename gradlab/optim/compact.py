@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from .method import once
+
 
 class Pairs(NamedTuple):
     """The last m steps and gradient changes, in a ring of m + 1 places; place `slot` is scratch, and counts once added.
@@ -40,8 +42,11 @@ def empty(memory: int, n: int, dtype: Any) -> Pairs:
     )
 
 
-def write(pairs: Any, s: Any, y: Any) -> Any:
-    """The pair written into the scratch place, in place; it does not count yet."""
+def write(pairs: Any, s: Any, y: Any, lanes: Any = None) -> Any:
+    """The pair written into the scratch place, in place (`lanes`: by a mask); it does not count yet."""
+    if lanes is not None:
+        row = jnp.arange(pairs.w.shape[0])[:, None] - 2 * pairs.slot
+        return pairs._replace(w=jnp.where(row == 0, s, jnp.where(row == 1, y, pairs.w)))
     w = lax.dynamic_update_slice_in_dim(pairs.w, jnp.stack([s, y]), 2 * pairs.slot, 0)
     return pairs._replace(w=w)
 
@@ -51,43 +56,47 @@ def forget(pairs: Pairs, really: Any) -> Pairs:
     return pairs._replace(rinv=jnp.where(really, 0, pairs.rinv), sy=jnp.where(really, 0, pairs.sy))
 
 
-def add_and_apply(pairs: Pairs, g: Any, s: Any, y: Any, wanted: Any, eps: Any) -> tuple[Pairs, Any]:
+def add_and_apply(pairs: Pairs, g: Any, s: Any, y: Any, wanted: Any, eps: Any, lanes: Any = None) -> tuple[Pairs, Any]:
     """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g).
 
     **Arguments:** `g` (n,): the gradient; `s`, `y` (n,): the pair just written. A pair with s·y ≤ ε‖s‖‖y‖ is refused:
     that test has no scale.
     **Source:** Nocedal & Wright, theorem 7.4 and (7.24); 8mn operations in two passes over the ring.
     """
+    small = _SMALL if lanes is None else 0
     places, slot, gamma = pairs.sy.shape[0], pairs.slot, pairs.gamma
-    wg = _over(pairs.w, g)
+    wg = _over(pairs.w, g, small)
     sg, yg = wg.reshape(places, 2).T
     s_y, y_y = (wg - pairs.wg).reshape(places, 2).T
+    s_y = jnp.where(jnp.arange(places) == slot, 0, s_y)  # what was in the scratch place may have been anything
     sy, yy = jnp.vdot(s, y), jnp.vdot(y, y)
-    good = wanted & (sy > eps * jnp.sqrt(jnp.vdot(s, s) * yy))
+    ss = jnp.vdot(s, s)
+    good = once(lanes, lambda: wanted & (sy > eps * jnp.sqrt(ss * yy)))
     ring = jnp.arange(places)
     here = good & (ring == slot)
     after = jnp.where(good, (slot + 1) % places, slot)
     kept = ring != after  # the new scratch place: its pair, the oldest, no longer counts
-    column = jnp.where(here, 1, -_over(pairs.rinv, s_y)) / sy
+    before = _over(pairs.rinv, s_y, small)
+    column = once(lanes, lambda: jnp.where(here, 1, -before) / sy)
     rinv = jnp.where(here, column[:, None], pairs.rinv) * (kept & kept[:, None])
     y_y = jnp.where(here, yy, y_y)
     gram = jnp.where(here, y_y[:, None], jnp.where(here[:, None], y_y, pairs.yy))
     d = jnp.where(here, sy, pairs.sy) * kept
     gamma = jnp.where(good, sy / yy, gamma)
-    p = _over(rinv, sg)
-    u = _under(d * p + gamma * (_over(gram, p) - yg), rinv)
-    hg = gamma * g + _under(jnp.stack([u, -gamma * p], 1).reshape(-1), pairs.w)
+    p = _over(rinv, sg, small)
+    u = _under(d * p + gamma * (_over(gram, p, small) - yg), rinv, small)
+    hg = gamma * g + _under(jnp.stack([u, -gamma * p], 1).reshape(-1), pairs.w, small)
     return Pairs(pairs.w, rinv, gram, d, gamma, after, wg), hg
 
 
 _SMALL = 4096  # entries of a matrix whose product is cheaper as one fused loop than as a call of the matrix library
 
 
-def _over(a: Any, x: Any) -> Any:
+def _over(a: Any, x: Any, small: int) -> Any:
     """a @ x."""
-    return a @ x if a.size > _SMALL else jnp.sum(a * x, 1)
+    return a @ x if a.size > small else jnp.sum(a * x, 1)
 
 
-def _under(x: Any, a: Any) -> Any:
+def _under(x: Any, a: Any, small: int) -> Any:
     """x @ a."""
-    return x @ a if a.size > _SMALL else jnp.sum(x[:, None] * a, 0)
+    return x @ a if a.size > small else jnp.sum(x[:, None] * a, 0)

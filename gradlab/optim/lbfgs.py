@@ -11,7 +11,7 @@ from jax import lax
 
 from .compact import add_and_apply, empty, forget, write
 from .linesearch import Search, Wolfe, advance, begin
-from .method import RUNNING, Method, Problem, blank
+from .method import RUNNING, Method, Problem, blank, once
 from .result import Status
 
 SEARCHING, ACCEPTED, RESCUED, RESTART, FAILED, FIRST = range(6)  # what a search has come to
@@ -74,6 +74,8 @@ class LBFGS(Method):
 
     def tell(self, problem: Any, state: State, f: jax.Array, g: jax.Array) -> State:
         first = jnp.isinf(state.f)
+        if problem.lanes is not None:  # told again after its end, it changes nothing of its matrix
+            first = first & (state.status == RUNNING)
         eps = problem.eps
         noise = eps ** (2 / 3) * jnp.abs(state.f)
         slope = jnp.vdot(g, state.d)
@@ -87,8 +89,12 @@ class LBFGS(Method):
             end = jnp.where(bracketed, jnp.where(state.aside.f < state.f, RESCUED, again), FAILED)
             return search, jnp.where(wolfe, ACCEPTED, jnp.where(ended, end, SEARCHING)).astype(jnp.int32)
 
-        # A branch, so that XLA computes the decision once and not again in all that depends on it.
-        search, outcome = lax.cond(first, lambda: (state.search, jnp.asarray(FIRST, jnp.int32)), advanced)
+        def decided() -> tuple[Search, Any]:
+            # A branch, so that XLA computes the decision once and not again in all that depends on it.
+            search, outcome = lax.cond(first, lambda: (state.search, jnp.asarray(FIRST, jnp.int32)), advanced)
+            return search, outcome if problem.lanes is None else jnp.where(state.status == RUNNING, outcome, SEARCHING)
+
+        search, outcome = once(problem.lanes, decided)
         wolfe, rescued, restart, failed = (outcome == k for k in (ACCEPTED, RESCUED, RESTART, FAILED))
         moved, changed = wolfe | first, wolfe | first | rescued
         trial_gnorm = problem.optimality(state.trial, g)
@@ -101,7 +107,7 @@ class LBFGS(Method):
         # Rows that do not count are multiplied by zero, so what is written must be finite.
         finite = jnp.isfinite(f) & jnp.isfinite(trial_gnorm)
         s, y = state.trial - state.x, jnp.where(finite, g - state.g, 0)
-        pairs = self.write(state.pairs, s, y)
+        pairs = self.write(problem, state.pairs, s, y)
 
         def turn(pairs: Any) -> tuple:
             kept, d, cap = self.direction(problem, pairs, x, g_at, s, y, wolfe, restart)
@@ -112,7 +118,14 @@ class LBFGS(Method):
         def stay(pairs: Any) -> tuple:
             return pairs._replace(w=None), state.d, state.slope, search
 
-        kept, d, slope, search = lax.cond(changed | restart, turn, stay, pairs)
+        turns = changed | restart
+        if problem.lanes is not None:  # all lanes take both branches; a matrix told of no pair is the one it was
+            kept, *turned = turn(pairs)
+            d, slope, search = jax.tree_util.tree_map(
+                lambda a, b: jnp.where(turns, a, b), tuple(turned), (state.d, state.slope, search)
+            )
+        else:
+            kept, d, slope, search = lax.cond(turns, turn, stay, pairs)
         lower = finite & (f < jnp.minimum(state.f, state.aside.f))
         aside = lax.cond(
             ~changed & lower | moved & (state.f < f),
@@ -149,15 +162,19 @@ class LBFGS(Method):
         """The matrix to begin with."""
         return empty(memory, problem.n, problem.dtype)
 
-    def write(self, pairs: Any, s: Any, y: Any) -> Any:
+    def write(self, problem: Any, pairs: Any, s: Any, y: Any) -> Any:
         """The pair put where it may come to count."""
-        return write(pairs, s, y)
+        return write(pairs, s, y, problem.lanes)
+
+    def still(self, on: Any, new: Any, old: Any) -> Any:
+        # `tell` leaves the matrix of an ended solve as it was, but for the scratch place.
+        return super().still(on, new._replace(pairs=None), old._replace(pairs=None))._replace(pairs=new.pairs)
 
     def direction(
         self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any
     ) -> tuple[Any, Any, Any]:
         """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
-        pairs, hg = add_and_apply(forget(pairs, restart), g, s, y, wanted, problem.eps)
+        pairs, hg = add_and_apply(forget(pairs, restart), g, s, y, wanted, problem.eps, problem.lanes)
         return pairs, jnp.where(jnp.vdot(g, hg) > 0, -hg, -g), None
 
     def first_step(self, problem: Any, f: Any, dd: Any) -> Any:

@@ -6,11 +6,13 @@ Line search and outer iteration are states of one machine, so a solve is one loo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from .result import Status
 
@@ -20,13 +22,16 @@ RUNNING = int(Status.RUNNING)
 class Problem(Protocol):
     """What a method may ask of the function it minimises. Vectors are real, shape (n,), of dtype `dtype`.
 
-    **Attributes:** `n`, `dtype`; `lower`, `upper`: (n,) or None, both None or both given (±inf where unbounded).
+    **Attributes:** `n`, `dtype`; `lower`, `upper`: (n,) or None, both None or both given (±inf where unbounded);
+    `lanes`: None; for one of many problems solved in one loop, a true scalar that is the same for all (see `once`). There
+    masks cost less than places that differ.
     """
 
     n: int
     dtype: Any
     lower: Any
     upper: Any
+    lanes: Any
 
     def value_and_grad(self, x: jax.Array) -> tuple[jax.Array, jax.Array]: ...
 
@@ -79,6 +84,13 @@ class Method:
         """
         raise NotImplementedError
 
+    def still(self, on: Any, new: Any, old: Any) -> Any:
+        """The next of many solves in one loop: `new` where the solve is `on`; where it has ended, what answers as `old`.
+
+        A large field that a trip changes in place, and only where it does not count, may be `new` in both.
+        """
+        return jax.tree_util.tree_map(lambda a, b: jnp.where(on, a, b), new, old)
+
     def finish(self, problem: Problem, state: Any) -> Any:
         """The state to answer with once it has stopped: here a method may put the best point met into x, f, g."""
         return state
@@ -86,6 +98,19 @@ class Method:
     def extra(self, state: Any) -> Any:
         """What `Result.extra` holds of the last state: nothing, or counts of what else was computed."""
         return None
+
+
+def once(lanes: Any, compute: Callable[[], Any]) -> Any:
+    """compute(); with many lanes, in kernels of its own, where XLA would do it again in each kernel that reads it.
+
+    A branch ends a kernel, and one on a scalar that all lanes share is a branch under `jax.vmap`, too.
+    """
+    if lanes is None:
+        return compute()
+    shapes = jax.eval_shape(compute)
+    return lax.cond(
+        lanes, compute, lambda: jax.tree_util.tree_map(lambda aval: jnp.zeros(aval.shape, aval.dtype), shapes)
+    )
 
 
 def blank(problem: Problem, x0: jax.Array) -> dict[str, Any]:

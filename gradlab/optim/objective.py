@@ -125,7 +125,7 @@ class Bound:
     def __init__(self, objective: Objective, rest: tuple, lower: Any, upper: Any):
         self.objective, self.rest, self.flat = objective, rest, objective.flat
         self.n, self.dtype, self.eps = objective.flat.size, objective.flat.dtype, objective.eps
-        self.lower, self.upper = lower, upper
+        self.lower, self.upper, self.lanes = lower, upper, None
 
     def value_and_grad(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """f [] and its partial derivatives (n,) at x (n,)."""

@@ -21,7 +21,8 @@ from ..trace.tracer import Tracer
 from .flat import Flat, tree_flatten
 from .footprint import Footprint, array_type
 from .implicit import implicit
-from .iterate import Limits, Ran, solve, start, trip
+from .iterate import Limits, Ran, start, trip
+from .lanes import looped
 from .method import Method
 from .objective import Objective, Read
 from .result import Result, Status
@@ -40,8 +41,8 @@ class Solver:
 
     def whole(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any]) -> Result:
         """The solve from start to end, on JAX arrays or tracers."""
-        problem, x0, projected = self._problem(box, inputs)
-        return self._result(problem, solve(problem, self.method, x0, limits, self.rows), projected)
+        problem, _, projected = self._problem(box, inputs)
+        return self._result(problem, self._loop(limits, box, list(inputs)), projected)
 
     def begin(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> Ran:
         problem, x0, _ = self._problem(box, inputs)
@@ -71,6 +72,10 @@ class Solver:
             return self._traced[differentiate](*tree_unflatten(tree, every))
 
         return DIALECTS[0].read(call, [leaves[k] for k in places])
+
+    @cached_property
+    def _loop(self) -> Callable[..., Ran]:
+        return looped(self._problem, self.method, self.rows)
 
     @cached_property
     def _traced(self) -> dict[str, Callable]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..ir.graph import Aval, Eqn, Graph, Lit, Var
 from ..ops.convert import complex_p
-from ..ops.families import add_p
+from ..ops.families import add_p, reshape_p
 from ..ops.shape import concatenate_p, pad_p
 from .simplify import is_number, made_by
 
@@ -127,7 +127,16 @@ def _pays(row: list[_Block], made: dict[Var, Eqn]) -> bool:
     """Whether the joint is cheaper than the sum: XLA computes few wide blocks in the pads, but not in the joint."""
     if len(row) < 2 or row[0].axis == 0 or len(row) >= FEW:
         return len(row) >= 2
-    return not any(block.content in made and made[block.content].prim.scalars for block in row)
+    return not any(_is_computed(block.content, made) for block in row)
+
+
+def _is_computed(a: Var | Lit, made: dict[Var, Eqn]) -> bool:
+    """Whether an elementwise operation gives it, in whatever shape."""
+    eqn = made.get(a) if type(a) is Var else None
+    while eqn is not None and eqn.prim is reshape_p:
+        a = eqn.inputs[0]
+        eqn = made.get(a) if type(a) is Var else None
+    return eqn is not None and eqn.prim.scalars
 
 
 def _concatenated(row: list[_Block], aval: Aval, eqn: Eqn, eqns: list[Eqn]) -> Var:

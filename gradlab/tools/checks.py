@@ -18,6 +18,7 @@ from ..trace.avals import is_key_dtype
 from .departure import Departure, dot_products, first_departure, first_mistransposed, seed
 from .numeric import Estimate
 from .probes import Probe, Verdict, compare
+from .reading import opened
 
 MODES = ("fwd", "rev")
 SEPARATE = 16  # so many arguments are probed one by one, more of them together
@@ -46,6 +47,7 @@ def check_grads(f: Callable, args: Sequence[Any], order: int = 2, modes: Sequenc
 
 
 def _probe(f: Callable, args: tuple) -> Probe:
+    f, args, _ = opened(f, args, {})
     call = Call(Selection(f, tuple(range(len(args))), None, "check_grads"), args, {})
     avals = avals_to_differentiate(call, "check_grads", allow_int=True)
     reading = Reading(call, call.leaves, avals, names=call.input_names, fun=f)

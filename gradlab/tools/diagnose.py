@@ -19,6 +19,7 @@ from .reading import ReadProgram, read
 from .rounding import cancellation
 from .scales import out_of_scale, saturated
 from .silence import handed_over, silenced, together, unmoved
+from .thinned import thinned
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def diagnose(fun: Callable) -> Callable[..., Diagnosis]:
 
     It says which equation, on which of the user's lines, made the first NaN or infinity, forwards or backwards, in
     which turn of a loop, and of which operands; what makes a gradient zero (`stop_gradient`, integers, a comparison,
-    rounding, a `where` or a maximum that took the other side, a factor of zero, an argument never used); which units
-    are saturated; where cotangents vanish or explode; and which results in float32 a run in float64 contradicts.
+    rounding, a `where` or a maximum that took the other side, a factor of zero, an argument never used), or a part of
+    its numbers; which units are saturated; where cotangents vanish or explode; and which results in float32 a run in
+    float64 contradicts.
 
     **Arguments:** `fun`: numbers and arrays to a number; of a function with several results, their sum is looked at.
     **Returns:** the function; it compiles several programs, each returning a few numbers per value.
@@ -76,7 +78,7 @@ def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
     value, *slopes = values_of(gradient, given, gradient.outputs)
 
     labels = [f"the gradient of {leaf}" for leaf in names]
-    summary = [f"value {number(value[()])}", *map(_size_of, labels, slopes), *program.held]
+    summary = [f"value {number(value[()])}", *map(_size_of, labels, slopes)]
     seen = observed(graph, inputs)
     found = of_value(graph, inputs, ["the result"], seen)
     if not found and not all(np.isfinite(slope).all() for slope in slopes):
@@ -89,7 +91,8 @@ def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
         ]
         zeros = [unmoved(graph, v, leaf) or silenced(graph, inputs, seen, cts, v, leaf) for v, leaf in quiet]
         found += together([one for one in zeros if one is not None])
-        found += handed_over(program.asked) if quiet else []
+        found += handed_over(program.notes.asked) if quiet else []
+        found += thinned(graph, inputs, list(zip(leaves, names, strict=True)), slopes)
         found += saturated(graph, inputs, leaves)
         found += out_of_scale(graph, seen, cts, leaves, names, slopes, float(value))
         found += cancellation(graph, inputs, lambda wide: scalar_of(program.again(wide)), active, names)
@@ -103,5 +106,5 @@ def _size_of(label: str, slope: np.ndarray) -> str:
     bad = int((~np.isfinite(slope)).sum())
     still = slope.size - int(np.count_nonzero(slope))
     said = f", {bad} not finite" if bad else ""
-    said += f", zero in {still} of {slope.size} numbers" if slope.size / 2 < still < slope.size else ""
+    said += f", zero in {still} of {slope.size} numbers" if 0 < still < slope.size else ""
     return f"{label}: {number(float(np.linalg.norm(np.where(np.isfinite(slope), slope, 0.0).ravel())))} in norm{said}"

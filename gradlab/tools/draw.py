@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 from ..api import stage
 from ..api.arguments import name_of, require_function
+from ..api.naming import named
 from ..ir.errors import ArgumentError
 from ..ir.graph import Atom, Aval, Eqn, Graph, Var, is_key
 from ..lower.emit import function_name
 from ..lower.finish import finish
+from ..lower.titles import titles_of
 from ..passes.pipeline import tidy
 from .finding import name_of_value
 from .layers import laid_out
@@ -104,9 +106,10 @@ def draw(fun: Callable, *, together: bool | None = None) -> Callable[..., Drawin
 
     @wraps(fun)
     def drawn(*args: Any, **kwargs: Any) -> Drawing:
-        graph = finish(tidy(staged(*args, **kwargs)))
+        with named() as notes:
+            graph = finish(tidy(staged(*args, **kwargs)))
         joined = len(graph.eqns) >= 25 if together is None else together
-        picture = _picture(graph, joined, name_of(fun), is_body=False)
+        picture = _picture(graph, joined, name_of(fun), titles_of(graph, notes.loops, notes.caller), is_body=False)
         width, height = picture.width + 2 * PAD, picture.height + 2 * PAD
         svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
@@ -125,8 +128,8 @@ class _Picture(NamedTuple):
     height: float
 
 
-def _picture(graph: Graph, together: bool, name: str, is_body: bool, titles: dict[Var, str] | None = None) -> _Picture:
-    """The drawing of one program; `titles` are names of its inputs that have none of their own."""
+def _picture(graph: Graph, together: bool, name: str, titles: dict[Var, str], is_body: bool) -> _Picture:
+    """The drawing of one program; `titles`: what its values, and those of the programs it carries, are called."""
     parts = parts_of(graph, together)
     if len(parts) > MOST:
         raise ArgumentError(
@@ -134,8 +137,8 @@ def _picture(graph: Graph, together: bool, name: str, is_body: bool, titles: dic
             "to a Python loop, or write the loop as gl.scan."
         )
     made = Producers(graph)
-    made.names.update(titles or {})
-    inner = [_inner(part, together, name, made) for part in parts]
+    made.names = titles
+    inner = [_inner(part, together, name, titles) for part in parts]
     labels = [_label(part, made) for part in parts]
     home = {v: k for k, part in enumerate(parts) for eqn in part.eqns for v in eqn.outputs}
     home |= {v: k for k, part in enumerate(parts) if part.role is Role.INPUT for v in part.results}
@@ -156,13 +159,10 @@ def _picture(graph: Graph, together: bool, name: str, is_body: bool, titles: dic
     return _Picture("".join(drawn), layout.width, layout.height)
 
 
-def _inner(part: Part, together: bool, name: str, made: Producers) -> _Picture | None:
+def _inner(part: Part, together: bool, name: str, titles: dict[Var, str]) -> _Picture | None:
     """The drawings of the programs that a part carries, side by side."""
-    pictures = [
-        _picture(graph, together, name, is_body=True, titles=_titles(eqn, graph, made))
-        for eqn in part.eqns
-        for _, graph in eqn.graphs
-    ]
+    carried = [graph for eqn in part.eqns for _, graph in eqn.graphs]
+    pictures = [_picture(graph, together, name, titles, is_body=True) for graph in carried]
     if not pictures:
         return None
     bodies, x = [], 0.0
@@ -170,15 +170,6 @@ def _inner(part: Part, together: bool, name: str, made: Producers) -> _Picture |
         bodies.append(f'<g transform="translate({x:.1f},0)">{one.body}</g>')
         x += one.width + 2 * PAD
     return _Picture("".join(bodies), x - 2 * PAD, max(one.height for one in pictures))
-
-
-def _titles(eqn: Eqn, graph: Graph, made: Producers) -> dict[Var, str]:
-    """What goes unchanged into a program that an equation carries, by its name outside."""
-    titles = {}
-    for body in eqn.prim.bodies(**eqn.params) if eqn.prim.bodies else ():
-        if body.graph is graph:
-            titles = {v: _short_name(eqn.inputs[k], made) for v, k in zip(graph.inputs, body.operands, strict=False)}
-    return titles
 
 
 def _label(part: Part, made: Producers) -> list[str]:

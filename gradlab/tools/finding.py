@@ -21,8 +21,9 @@ _SAME = frozenset((broadcast_p, convert_p))  # what they give is, to a person, w
 class Finding:
     """One thing that is worth knowing.
 
-    **Attributes:** `kind`: "non-finite", "hidden", "zero", "saturated", "vanishing", "exploding" or "rounding";
-    `message`: sentences for a person; `where`: the user's line, if one is to blame; `leaf`: the argument concerned.
+    **Attributes:** `kind`: "non-finite", "hidden", "zero", "partly zero", "saturated", "vanishing", "exploding" or
+    "rounding"; `message`: sentences for a person; `where`: the user's line, if one is to blame; `leaf`: the argument
+    concerned.
     """
 
     kind: str

@@ -10,9 +10,11 @@ import numpy as np
 
 from ..api.programs import value_and_grad_program
 from ..ir.errors import StructureError
-from ..ir.graph import Eqn, Graph, Lit, Var, is_inexact, is_key
+from ..ir.graph import Aval, Eqn, Graph, Lit, Var, is_inexact, is_key
 from ..lower.compile import Executable
+from ..lower.titles import own_names
 from ..ops.families import add_p, reduce_sum_p
+from ..ops.operands import fill
 from ..trace.builder import bind1
 from ..trace.stage import inline, input_names, trace_graph
 
@@ -92,8 +94,7 @@ def scalar_of(graph: Graph) -> Graph:
 def cotangents(graph: Graph, inputs: Sequence[Any]) -> dict[Any, Seen]:
     """What the cotangents of all real and complex values of a scalar program are like, those of its arguments too.
 
-    Each value gets an addend that is zero, by which the program is differentiated. So does a constant with which a loop
-    starts: the cotangent of operand k of the equation that makes v is at `(v, k)`.
+    So is that of a constant with which a loop starts: that of operand k of the equation which makes v is at `(v, k)`.
     """
     moving: list[Any] = [v for v in (*graph.inputs, *(v for e in graph.eqns for v in e.outputs)) if is_inexact(v.dtype)]
     starts = {
@@ -104,7 +105,18 @@ def cotangents(graph: Graph, inputs: Sequence[Any]) -> dict[Any, Seen]:
         if type(a) is Lit and is_inexact(a.dtype)
     }
     places = [*moving, *starts]
-    avals = [*(v.aval for v in moving), *(a.aval for a in starts.values())]
+    program, given = _pulled(graph, inputs, places, [*(v.aval for v in moving), *(a.aval for a in starts.values())])
+    rows = observed(program, given, _distinct(program.outputs))
+    return {v: rows[a] if type(a) is Var else _seen_literal(a) for v, a in zip(places, program.outputs, strict=True)}
+
+
+def _pulled(
+    graph: Graph, inputs: Sequence[Any], places: Sequence[Any], avals: Sequence[Aval]
+) -> tuple[Graph, list[Any]]:
+    """The program of the cotangents of the values at `places`, and what it is of.
+
+    Each value gets an addend that is zero, by which the program is differentiated.
+    """
     n = len(graph.inputs)
 
     def run(builder, *args):
@@ -131,8 +143,26 @@ def cotangents(graph: Graph, inputs: Sequence[Any]) -> dict[Any, Seen]:
     # The addends first, as what is differentiated.
     swapped = Graph((*shifted.inputs[n:], *shifted.inputs[:n]), shifted.eqns, shifted.outputs)
     program = value_and_grad_program(swapped, [True] * len(places), want_value=False, zeros=True).graph
-    rows = observed(program, [*(np.zeros(a.shape, a.dtype) for a in avals), *inputs], _distinct(program.outputs))
-    return {v: rows[a] if type(a) is Var else _seen_literal(a) for v, a in zip(places, program.outputs, strict=True)}
+    return program, [*(np.zeros(a.shape, a.dtype) for a in avals), *inputs]
+
+
+def local_slopes(graph: Graph, chosen: Sequence[tuple[Eqn, Sequence[bool]]]) -> Graph:
+    """(x*) -> (slope*): of chosen equations with one result, how it moves with all those operands that are marked."""
+
+    def run(builder, *xs):
+        value = dict(zip(graph.inputs, xs, strict=True))
+        for eqn in graph.eqns:
+            operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
+            value.update(zip(eqn.outputs, builder.record(eqn.prim, operands, eqn.params), strict=True))
+        found = []
+        for eqn, on in chosen:
+            operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
+            ones = [fill(1.0, a.aval) if o else None for a, o in zip(eqn.inputs, on, strict=True)]
+            slope = eqn.prim.jvp(operands, ones, **eqn.params)[1][0]
+            found.append(builder.operand(fill(0.0, eqn.outputs[0].aval) if slope is None else slope, None))
+        return found
+
+    return trace_graph(run, graph.in_avals)
 
 
 def _distinct(atoms: Sequence[Any]) -> list[Var]:
@@ -149,8 +179,4 @@ class Producers(dict[Var, Eqn]):
 
     def __init__(self, graph: Graph):
         super().__init__({v: eqn for eqn in graph.eqns for v in eqn.outputs})
-        self.names: dict[Var, str] = {}
-        for eqn, after in zip(graph.eqns, (*graph.eqns[1:], None), strict=False):
-            # Of several equations that one expression became, the last is what the variable holds.
-            if eqn.where is not None and (after is None or after.where != eqn.where):
-                self.names.update((v, name) for v, name in zip(eqn.outputs, eqn.assigned, strict=True) if name)
+        self.names = own_names(graph)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from functools import wraps
 from numbers import Number
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import jax
@@ -13,17 +16,16 @@ from ..api.arguments import (
     Call,
     Selection,
     avals_to_differentiate,
-    leaf_paths,
     name_of,
-    parameter_name,
+    parameters,
     tree_flatten,
+    tree_unflatten,
 )
 from ..api.calling import Reading
-from ..api.naming import named
+from ..api.naming import Notes, named
 from ..api.results import Results
 from ..ir.errors import StructureError
 from ..ir.graph import Aval, Graph, is_inexact
-from ..ir.where import Where
 from ..trace.avals import aval_of, is_key_dtype
 
 
@@ -32,8 +34,7 @@ class ReadProgram(NamedTuple):
 
     **Attributes:** `inputs`: NumPy arrays (random keys as they are); `active`: which inputs are real or complex
     arguments; `names`: of those; `places`: the arguments with such leaves only, by position or name; `again(inputs)`:
-    the program read once more, of other inputs; `asked`: what took values out as plain numbers, and where; `held`:
-    what to say of arguments that have arrays in them, but other things too, so that they are constants here.
+    the program read once more, of other inputs; `notes`: what was noted on reading.
     """
 
     graph: Graph
@@ -42,20 +43,20 @@ class ReadProgram(NamedTuple):
     names: list[str]
     places: tuple[int | str, ...]
     again: Callable[[Sequence[Any]], Graph]
-    asked: Sequence[tuple[str, Where | None]]
-    held: Sequence[str]
+    notes: Notes
 
 
 def read(fun: Callable, args: tuple, kwargs: dict, of: str) -> ReadProgram:
-    """`fun` read at its arguments: those made of numbers and arrays become inputs, the others are static.
+    """`fun` read at its arguments: numbers and arrays become inputs, whatever else is in them is static.
 
     **Raises:** `StructureError` if none of them is real or complex.
     """
+    fun, args, kwargs = opened(fun, args, kwargs)
     numeric = tuple(k for k, arg in enumerate(args) if _is_numeric(arg))
     named_ones = tuple(name for name, arg in kwargs.items() if _is_numeric(arg))
     call = Call(Selection(fun, numeric, named_ones, of), args, kwargs)
     avals = avals_to_differentiate(call, of, allow_int=True)
-    graph, inputs, asked = _read(fun, call, call.leaves, avals)
+    graph, inputs, notes = _read(fun, call, call.leaves, avals)
     active = [is_inexact(aval.dtype) for aval in avals] + [False] * (len(inputs) - len(avals))
     if not any(active):
         raise StructureError(f"{of} found no real or complex number among the arguments of {name_of(fun)}.")
@@ -71,19 +72,44 @@ def read(fun: Callable, args: tuple, kwargs: dict, of: str) -> ReadProgram:
         if all(active[start : start + tree.num_leaves]):
             moving.append(place)
         start += tree.num_leaves
-    return ReadProgram(graph, inputs, active, names, tuple(moving), again, asked, _held(fun, args, kwargs))
+    return ReadProgram(graph, inputs, active, names, tuple(moving), again, notes)
 
 
-def _held(fun: Callable, args: tuple, kwargs: dict) -> list[str]:
-    found = []
-    for place, arg in (*enumerate(args), *kwargs.items()):
-        leaves, tree = tree_flatten(arg)
-        other = [k for k, x in enumerate(leaves) if not isinstance(x, _NUMERIC)]
-        if other and any(isinstance(x, np.ndarray | jax.Array) for x in leaves):
-            name = parameter_name(fun, place)
-            what = f"{name}{leaf_paths(tree)[other[0]]} is of type {type(leaves[other[0]]).__name__}"
-            found.append(f"{name} is held constant: {what}; pass its arrays as an argument of their own")
-    return found
+def opened(fun: Callable, args: tuple, kwargs: dict) -> tuple[Callable, tuple, dict]:
+    """The same call with all its arrays in arguments that have nothing else in them.
+
+    A model may hold functions and settings beside its arrays (an Equinox module, any registered pytree): these are put
+    back when the function is called. If `fun` is such a model itself, it comes as a first argument `self`.
+    """
+    if not isinstance(fun, FunctionType) and any(map(_moves, tree_flatten(fun)[0])):
+        args, fun = (fun, *args), _as_function(fun)
+    still = {place: arg for place, arg in (*enumerate(args), *kwargs.items()) if _is_mixed(arg)}
+    if not still:
+        return fun, args, kwargs
+    whole = fun
+
+    @wraps(whole)
+    def completed(*args: Any, **kwargs: Any) -> Any:
+        args = tuple([_completed(arg, still[k]) if k in still else arg for k, arg in enumerate(args)])
+        kwargs = {k: _completed(arg, still[k]) if k in still else arg for k, arg in kwargs.items()}
+        return whole(*args, **kwargs)
+
+    args = tuple([_thinned(arg) if k in still else arg for k, arg in enumerate(args)])
+    return completed, args, {k: _thinned(arg) if k in still else arg for k, arg in kwargs.items()}
+
+
+def _as_function(model: Callable) -> Callable:
+    """A function of the model and its arguments."""
+
+    def method(self: Callable, *args: Any, **kwargs: Any) -> Any:
+        return self(*args, **kwargs)
+
+    by_position = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = ["self", *(name for name in parameters(model) if name != "self")]
+    signature = inspect.Signature([inspect.Parameter(name, by_position) for name in names])
+    vars(method).update(__wrapped__=model, __signature__=signature)
+    method.__name__ = name_of(model)
+    return method
 
 
 _NUMERIC = Number | np.ndarray | np.generic | jax.Array
@@ -94,7 +120,29 @@ def _is_numeric(arg: Any) -> bool:
     return bool(leaves) and all(isinstance(x, _NUMERIC) for x in leaves)
 
 
-def _read(fun: Callable, call: Call, leaves: list[Any], avals: Sequence[Aval]) -> tuple[Graph, list[Any], Any]:
+def _moves(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray | np.generic | jax.Array | float | complex)
+
+
+def _is_mixed(arg: Any) -> bool:
+    leaves = tree_flatten(arg)[0]
+    return not all(isinstance(x, _NUMERIC) for x in leaves) and any(map(_moves, leaves))
+
+
+def _thinned(arg: Any) -> Any:
+    """The argument with None for everything that is no array."""
+    leaves, tree = tree_flatten(arg)
+    return tree_unflatten(tree, [x if _moves(x) else None for x in leaves])
+
+
+def _completed(arg: Any, like: Any) -> Any:
+    """The argument with what it lacks of another."""
+    leaves, tree = tree_flatten(like)
+    own = iter(tree_flatten(arg)[0])
+    return tree_unflatten(tree, [next(own) if _moves(x) else x for x in leaves])
+
+
+def _read(fun: Callable, call: Call, leaves: list[Any], avals: Sequence[Aval]) -> tuple[Graph, list[Any], Notes]:
     with named() as notes:
         reading = Reading(call, leaves, avals, names=call.input_names, fun=fun)
         Results(reading, fun)
@@ -103,4 +151,4 @@ def _read(fun: Callable, call: Call, leaves: list[Any], avals: Sequence[Aval]) -
         x if is_key_dtype(getattr(x, "dtype", None)) else np.asarray(x, v.dtype)
         for x, v in zip(inputs, graph.inputs, strict=True)
     ]
-    return graph, inputs, notes.asked
+    return graph, inputs, notes

@@ -15,15 +15,14 @@ from ..api import grad
 from ..api.arguments import name_of, require_function
 from ..ir.errors import ArgumentError
 from ..ir.extras import Later
-from ..ir.pretty import pretty
 from ..lower.emit import function_name
 from ..passes.pipeline import tidy
 from .cost import cost
 from .diagnose import Diagnosis, diagnose
 from .draw import draw
 from .observe import scalar_of
-from .reading import read
-from .source import source
+from .reading import opened, read
+from .source import listed, source
 
 slopes = Later("gradlab.tools.slopes")
 
@@ -77,37 +76,49 @@ def report(fun: Callable) -> Callable[..., Report]:
 
     @wraps(fun)
     def reported(*args: Any, **kwargs: Any) -> Report:
-        program = read(fun, args, kwargs, "report")
-        graph = scalar_of(program.graph)
-        places = tuple(k for k in program.places if isinstance(k, int))
-        slope = grad(fun, argnums=places, argnames=tuple(k for k in program.places if isinstance(k, str)))
-        diagnosis = diagnose(fun)(*args, **kwargs)
-        curves = slopes.picture(slopes.curves(graph, program.inputs, program.active))
-        sections = {
-            "What is conspicuous": f"<pre>{escape(str(diagnosis))}</pre>",
-            "The function, and its gradient as it runs": _side_by_side(fun, source(slope)(*args, **kwargs)),
-            "Does the tangent touch the curve?": f'<div class="fit">{curves}</div>',
-            "The gradient as a drawing": _drawing(slope, args, kwargs),
-            "What it costs": f"<pre>{escape(str(cost(fun)(*args, **kwargs)))}</pre>",
-            "As gradlab holds it": f"<pre>{escape(pretty(tidy(program.graph), lines=True))}</pre>",
-        }
-        body = "".join(f"<h2>{escape(title)}</h2>{content}" for title, content in sections.items())
-        takes = ", ".join(f"{leaf}: {v.aval}" for leaf, v in zip(program.names, program.graph.inputs, strict=False))
-        html = (
-            f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(name)}</title>"
-            f"<style>{_STYLE}</style></head><body><h1>{escape(name)}</h1><p>at {escape(takes)}</p>{body}</body></html>"
-        )
-        return Report(html, name, diagnosis)
+        return _report(name, fun, *opened(fun, args, kwargs))
 
     return reported
 
 
+def _report(name: str, own: Callable, fun: Callable, args: tuple, kwargs: dict) -> Report:
+    """The page about a function; `own`: as the user wrote it."""
+    program = read(fun, args, kwargs, "report")
+    graph = scalar_of(program.graph)
+    places = tuple(k for k in program.places if isinstance(k, int))
+    slope = grad(fun, argnums=places, argnames=tuple(k for k in program.places if isinstance(k, str)))
+    diagnosis = diagnose(fun)(*args, **kwargs)
+    curves = slopes.picture(slopes.curves(graph, program.inputs, program.active))
+    sections = {
+        "What is conspicuous": f"<pre>{escape(str(diagnosis))}</pre>",
+        "The function, and its gradient as it runs": _side_by_side(own, source(slope)(*args, **kwargs)),
+        "Does the tangent touch the curve?": f'<div class="fit">{curves}</div>',
+        "The gradient as a drawing": _drawing(slope, args, kwargs),
+        "What it costs": f"<pre>{escape(str(cost(fun)(*args, **kwargs)))}</pre>",
+        "As gradlab holds it": f"<pre>{escape(listed(tidy(program.graph), program.notes))}</pre>",
+    }
+    body = "".join(f"<h2>{escape(title)}</h2>{content}" for title, content in sections.items())
+    moving = [v for v, on in zip(program.graph.inputs, program.active, strict=True) if on]
+    takes = ", ".join(f"{leaf}: {v.aval}" for leaf, v in zip(program.names, moving, strict=True))
+    html = (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(name)}</title>"
+        f"<style>{_STYLE}</style></head><body><h1>{escape(name)}</h1><p>at {escape(takes)}</p>{body}</body></html>"
+    )
+    return Report(html, name, diagnosis)
+
+
 def _side_by_side(fun: Callable, text: str) -> str:
     try:
-        own = inspect.getsource(inspect.unwrap(fun))
+        own = inspect.getsource(_written(fun))
     except (OSError, TypeError):
         own = "(the source of this function is not in a file)"
     return f'<div class="side"><pre>{escape(dedent(own).strip())}</pre><pre>{escape(text)}</pre></div>'
+
+
+def _written(fun: Callable) -> Any:
+    """What has source: of a model that is called, its class."""
+    fun = inspect.unwrap(fun)
+    return fun if inspect.isroutine(fun) or inspect.isclass(fun) else type(fun)
 
 
 def _drawing(slope: Callable, args: tuple, kwargs: dict) -> str:

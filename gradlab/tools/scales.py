@@ -16,11 +16,9 @@ from ..ir.where import Where
 from ..ops.arith import exp_p, logistic_p, maximum_p, minimum_p
 from ..ops.compare import select_p
 from ..ops.elementwise import atan_p, tanh_p
-from ..ops.operands import fill
 from ..ops.special import erf_p, erfc_p
-from ..trace.stage import trace_graph
 from .finding import Finding, at_line, name_of_value, share
-from .observe import Producers, Seen, observed, seen
+from .observe import Producers, Seen, local_slopes, observed, seen
 
 FLAT = 1e-4  # a slope below this, where 1 is usual, lets next to nothing through
 FAR = 1e6  # a ratio of sizes beyond which gradient steps cannot serve both
@@ -41,20 +39,7 @@ def saturated(graph: Graph, inputs: Sequence[Any], leaves: Sequence[Var]) -> lis
     if not chosen:
         return []
 
-    def run(builder, *xs):
-        value = dict(zip(graph.inputs, xs, strict=True))
-        for eqn in graph.eqns:
-            operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
-            value.update(zip(eqn.outputs, builder.record(eqn.prim, operands, eqn.params), strict=True))
-        found = []
-        for eqn, on in chosen:
-            operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
-            ones = [fill(1.0, a.aval) if o else None for a, o in zip(eqn.inputs, on, strict=True)]
-            slope = eqn.prim.jvp(operands, ones, **eqn.params)[1][0]
-            found.append(builder.operand(fill(0.0, eqn.outputs[0].aval) if slope is None else slope, None))
-        return found
-
-    program = trace_graph(run, graph.in_avals)
+    program = local_slopes(graph, chosen)
     slopes = observed(program, inputs, list(dict.fromkeys(a for a in program.outputs if type(a) is Var)))
     made, found = Producers(graph), []
     for (eqn, on), a in zip(chosen, program.outputs, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from sys import _getframe
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,34 +32,47 @@ class _Ambient(threading.local):
 
 AMBIENT = _Ambient()  # per thread; `Builder.__enter__` pushes and `__exit__` restores
 
-_INFERRED: dict[tuple, tuple[Aval, ...]] = {}  # (prim, avals, params) -> infer's answer, which depends on nothing else
+
+class Kind(NamedTuple):
+    """What an equation does, whatever it does it to: primitive, operands' types, parameter values, results' types."""
+
+    prim: Primitive
+    avals: tuple[Aval, ...]
+    values: tuple
+    outs: tuple[Aval, ...]
+
+
+_INFERRED: dict[tuple, Kind] = {}  # (prim, avals, params) -> with infer's answer, which depends on nothing else
 
 
 class Builder:
     """Records equations. Used as a context: inside it, operations without a tracer operand are recorded here too.
 
     **Arguments:** `evaluate(graph, inputs) -> values` computes the concrete value of a tracer when Python asks for it.
-    **Attributes:** `rows`, and beside them `wheres` and `params`; `given`, `captured`, `scalars`: the values of inputs,
-    captured inputs and literals, each with its number; `values`: those computed since, by number; `memo`: row -> the
-    number of its first result and the types of all; `where`: the line that new equations get, if it is not the running
-    one; `level`: how deep this trace is nested; `is_long`: whether the garbage collector waits for it.
+    **Attributes:** `rows`, and beside them `kinds`, `wheres` and `params`; `given`, `captured`, `scalars`: values of
+    inputs, captured inputs and literals, each with its number; `values`: those computed since, by number; `memo`: row
+    -> the number of its first result and the types of all; `where`: the line that new equations get, if it is not the
+    running one; `level`: how deep this trace is nested; `is_long`: whether the garbage collector waits for it.
     """
 
     __slots__ = (
-        "captured", "closed", "evaluate", "given", "is_long", "level", "memo", "n_inputs", "origin", "params",
-        "previous", "rows", "scalars", "snapshots", "values", "where", "wheres",
+        "captured", "closed", "evaluate", "given", "is_long", "kinds", "level", "memo", "n_inputs", "origin", "params",
+        "places", "previous", "rows", "scalars", "snapshots", "stacks", "values", "where", "wheres",
     )  # fmt: skip
 
     def __init__(self, evaluate: Callable[[Graph, list], Sequence] | None = None):
         self.level = AMBIENT.stack[-1].level + 1 if AMBIENT.stack else 0
         self.rows: list[tuple] = []
-        self.wheres: list[tuple | None] = []  # a `Where` once somebody looks
+        self.kinds: list[Kind | None] = []  # none of what comes from outside
+        self.wheres: list[Where | None] = []
+        self.places: dict[tuple[int, int], Where] = {}  # each line once; what it holds keeps the code's id its own
         self.params: list[dict[str, Any]] = []
         self.origin: list[int] = []  # value number -> the row that defines it
         self.memo: dict[Any, Any] = {}
         self.given: list[tuple[int, Any]] = []
         self.captured: list[tuple[int, Any]] = []
         self.snapshots: dict[int, np.ndarray] = {}
+        self.stacks: Sequence[Any] = ()  # groups of captured values that are inputs together; put here from above
         self.scalars: list[tuple[int, Any]] = []
         self.values: dict[int, Any] = {}
         self.n_inputs = 0
@@ -67,6 +80,7 @@ class Builder:
         self.evaluate = evaluate
         self.closed = False
         self.is_long = False
+        self.previous: tuple[Builder, ...] | None = None  # None of what is never left (a tape's)
 
     # -- the ambient trace
 
@@ -76,10 +90,14 @@ class Builder:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        AMBIENT.stack = self.previous
+        AMBIENT.stack = self.previous or ()
         if self.is_long:
             self.is_long = False
-            PATIENCE.end()
+            outer = AMBIENT.stack[-1] if AMBIENT.stack else None
+            if outer is not None and outer.previous is not None and not outer.is_long:
+                outer.is_long = True  # what was kept here is still there
+            else:
+                PATIENCE.end()
 
     def close(self) -> None:
         """No more equations: what is used after this has escaped. Breaks the reference cycles with the tracers."""
@@ -88,6 +106,8 @@ class Builder:
         self.values = {}
         self.given = []
         self.evaluate = None
+        if len(self.rows) >= LONG:  # nothing for the garbage collector to walk over, should somebody keep a tracer
+            self.rows, self.kinds, self.wheres, self.params, self.origin = [], [], [], [], []
 
     # -- recording
 
@@ -105,6 +125,7 @@ class Builder:
         tracer = Tracer(aval, self, len(self.origin), kind)
         self.origin.append(len(self.rows))
         self.rows.append((kind, aval))
+        self.kinds.append(None)
         self.wheres.append(None)
         self.params.append({})
         return tracer
@@ -225,10 +246,10 @@ class Builder:
         self, row: tuple, prim: Primitive, avals: tuple, values: tuple, params: dict[str, Any], depth: int = 2
     ) -> tuple[int, tuple[Aval, ...]]:
         """The entry in `memo` of an equation not yet written; `depth` frames up the user's line may be looked for."""
-        key = (prim, avals, values)
-        out_avals = _INFERRED.get(key)
-        if out_avals is None:
-            out_avals = self._infer(key, prim, avals, params)
+        kind = _INFERRED.get((prim, avals, values))
+        if kind is None:
+            kind = self._inferred(prim, avals, values, params)
+        out_avals = kind[3]
         where = self.where
         if where is None:
             frame = _getframe(depth)
@@ -237,13 +258,17 @@ class Builder:
                 if frame is None:
                     break
             else:
-                where = (frame.f_code, frame.f_lasti)
+                place = (id(frame.f_code), frame.f_lasti)
+                where = self.places.get(place)
+                if where is None:
+                    where = self.places[place] = Where(frame.f_code, frame.f_lasti)
         rows, origin = self.rows, self.origin
         number = len(rows)
-        if number >= LONG and not self.is_long and AMBIENT.stack and AMBIENT.stack[-1] is self:
+        if number >= LONG and not self.is_long and self.previous is not None and self in AMBIENT.stack[-1:]:
             self.is_long = True
             PATIENCE.begin()
         rows.append(row)
+        self.kinds.append(kind)
         self.wheres.append(where)
         self.params.append(params)
         found = self.memo[row] = (len(origin), out_avals)
@@ -265,7 +290,7 @@ class Builder:
             if type(out) is Tracer and out.builder is self:
                 row = self.origin[out.id]
                 where = self.wheres[row]
-                if type(where) is Where and where.suffix is None:
+                if where is not None and where.suffix is None:
                     self.wheres[row] = title(where)
 
     def aval(self, id: int) -> Aval:
@@ -276,15 +301,15 @@ class Builder:
         first, avals = self.memo[row]
         return avals[id - first]
 
-    def _infer(self, key: tuple, prim: Primitive, avals: tuple, params: dict[str, Any]) -> tuple[Aval, ...]:
+    def _inferred(self, prim: Primitive, avals: tuple, values: tuple, params: dict[str, Any]) -> Kind:
         try:
             out_avals = tuple(prim.infer(*avals, **params))
         except GradlabError as error:
             raise error.at(self.where) from None
         if len(_INFERRED) > 100_000:
             _INFERRED.clear()
-        _INFERRED[key] = out_avals
-        return out_avals
+        kind = _INFERRED[prim, avals, values] = Kind(prim, avals, values, out_avals)
+        return kind
 
     # -- values
 
@@ -349,6 +374,7 @@ class Builder:
     def _eqns(self, numbers: Iterable[int], var: dict[int, Any]) -> list[Eqn]:
         eqns = []
         rows, wheres, params, memo = self.rows, self.wheres, self.params, self.memo
+        new = tuple.__new__  # half the time of Eqn(...)
         for number in numbers:
             row = rows[number]
             first, avals = memo[row]
@@ -358,26 +384,44 @@ class Builder:
             else:
                 made = tuple([Var(aval) for aval in avals])
                 var.update(enumerate(made, first))
-            where = wheres[number]
-            if where is not None and type(where) is not Where:
-                where = Where(*where)
-            eqns.append(Eqn(row[0], tuple([var[i] for i in row[1]]), made, params[number], where))
+            eqns.append(new(Eqn, (row[0], tuple([var[i] for i in row[1]]), made, params[number], wheres[number])))
         return eqns
 
     def graph(
         self, outputs: Sequence[Tracer | Lit], varying: frozenset[int] = frozenset(), names: Sequence[str] = ()
     ) -> Graph:
-        """(inputs*, captured*, varying scalars*) -> (outputs*).
+        """(inputs*, captured*, stacks*, varying scalars*) -> (outputs*).
 
         `varying` numbers the entries of `scalars` that become run-time inputs instead of literals.
         """
+        inputs, first, var = self.head(varying, names)
+        with patient(len(self.rows)):
+            eqns = self._eqns((n for n, row in enumerate(self.rows) if len(row) == 3), var)
+        outs = [Lit(a.value, a.aval) if type(a) is Lit else var[a.id] for a in outputs]
+        return Graph(inputs, first + eqns, outs)
+
+    def apart(self) -> list[tuple[int, Any]]:
+        """The captured values that are in no stack."""
+        if not self.stacks:
+            return self.captured
+        inside = {id for stack in self.stacks for id in stack.ids}
+        return [(id, x) for id, x in self.captured if id not in inside]
+
+    def head(
+        self, varying: frozenset[int] = frozenset(), names: Sequence[str] = ()
+    ) -> tuple[list[Var], list[Eqn], dict[int, Any]]:
+        """How its graph begins: the inputs, equations that cut or fill them, what stands for values by number."""
         var: dict[int, Any] = {}
         inputs = [Var(self.rows[i][1], names[i] if i < len(names) else None) for i in range(self.n_inputs)]
         var.update(enumerate(inputs))
-        for id, _ in self.captured:
+        for id, _ in self.apart():
             var[id] = Var(self.aval(id))
             inputs.append(var[id])
         fills: list[Eqn] = []
+        for stack in self.stacks:
+            whole, cuts = stack.begin(var)
+            inputs.append(whole)
+            fills += cuts
         for k, (id, value) in enumerate(self.scalars):
             aval = self.aval(id)
             if k in varying:
@@ -385,10 +429,7 @@ class Builder:
                 var[id] = _filled(inputs[-1], aval, fills)
             else:
                 var[id] = Lit(value, aval)
-        with patient(len(self.rows)):
-            eqns = self._eqns((n for n, row in enumerate(self.rows) if len(row) == 3), var)
-        outs = [Lit(a.value, a.aval) if type(a) is Lit else var[a.id] for a in outputs]
-        return Graph(inputs, fills + eqns, outs)
+        return inputs, fills, var
 
 
 def run_time(value: bool | int | float | complex, aval: Aval) -> Any:

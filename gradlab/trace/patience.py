@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONG = 2000  # equations from which a program is long
-_PATIENT = 100_000  # objects made between two looks at the youngest
+_PATIENT = (100_000, 100)  # objects made between two looks at the youngest, and how many of those until the next older
 
 
 class _Patience:
@@ -28,8 +28,8 @@ class _Patience:
         with self._lock:
             if not self._waiting:
                 self._usual = gc.get_threshold()
-                if 0 < self._usual[0] < _PATIENT:
-                    gc.set_threshold(_PATIENT, *self._usual[1:])
+                if 0 < self._usual[0] < _PATIENT[0]:
+                    gc.set_threshold(*_PATIENT, self._usual[2])
             self._waiting += 1
 
     def end(self) -> None:

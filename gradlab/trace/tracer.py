@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sys import _getframe
 from typing import TYPE_CHECKING, Any, final
 
+import jax
 import numpy as np
 
 from ..ir.errors import ConcretizationError, ConversionError, ShapeError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     _Array = Any  # its operators and methods come from gradlab.numpy, where a type checker does not see them arrive
 else:
     _Array = object
+
+_SEE_TRACERS = frozenset(("gradlab", "jax", "jaxlib"))
 
 
 @final
@@ -32,6 +36,16 @@ class Tracer(Typed, _Array):
     __slots__ = ("__weakref__", "builder", "id", "shared")
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]  # == is elementwise, as for any array
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """What isinstance() is told: `jax.Array`, which the value behind a tracer is, save in gradlab and in JAX.
+
+        Code that asks whether it was given an array would silently take its other branch. (JAX has to see through this:
+        it would reach for an array's memory.)
+        """
+        asks = _getframe(1).f_globals.get("__name__") or ""
+        return Tracer if asks.partition(".")[0] in _SEE_TRACERS else jax.Array
 
     def __init__(self, aval: Aval, builder: Builder, id: int, shared: Any = None):
         self.aval = aval

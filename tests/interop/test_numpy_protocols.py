@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import math
 import pickle
 
@@ -258,6 +259,32 @@ def unpacked_map(x):
     return a * b * c
 
 
+def later_map(x):
+    sines = map(math.sin, x)
+    return sum(sines)
+
+
+def later_map_in_a_generator(x):
+    sines = map(math.sin, x)
+    squares = (y * y for y in sines)
+    return sum(squares)
+
+
+def later_map_elsewhere(x):
+    later = map(math.sin, x)
+    return list(zip(later, x, strict=True))[0]
+
+
+def later_map_handed_on(x):
+    def total(values):
+        out = 0.0
+        for v in values:
+            out = out + v
+        return out
+
+    return total(itertools.chain(map(math.sin, x), x))
+
+
 REFUSALS = {
     "np.array": (lambda x: np.array(x), r"np\.array\(x, like=x\)"),
     "np.array of scalars": (lambda x: np.array([x[0], x[1]]), r"np\.stack"),
@@ -289,6 +316,10 @@ REFUSALS = {
     "[y for y in map(math.sin)]": (lambda x: [y for y in map(math.sin, x)], r"gradlab\.numpy\.sin\(x\)"),  # noqa: C416
     "for y in map(math.sin)": (loop_over_map, r"gradlab\.numpy\.sin\(x\)"),
     "a, b = map(math.exp)": (unpacked_map, r"gradlab\.numpy\.exp\(x\)"),
+    "m = map(math.sin); sum(m)": (later_map, r"gradlab\.numpy\.sin\(x\)"),
+    "m = map(math.sin) in a generator": (later_map_in_a_generator, r"gradlab\.numpy\.sin\(x\)"),
+    "m = map(math.sin) in a list": (later_map_elsewhere, r"gradlab\.numpy\.sin\(x\)"),
+    "m = map(math.sin) elsewhere": (later_map_handed_on, r"gradlab\.numpy\.sin\(x\)"),
     "np.random.normal": (lambda x: np.random.normal(x), r"scale \* rng\.normal"),
     "rng.normal": (lambda x: GENERATOR.normal(x[0]), r"scale \* rng\.normal"),
     "default_rng().normal": (lambda x: np.random.default_rng(0).normal(x), r"scale \* rng\.normal"),
@@ -327,6 +358,9 @@ def test_values_where_values_are_meant():
         assert math.floor(x[2]) == 2 and math.isfinite(x[0]) and list(map(float, x)) == list(V)
         assert np.isscalar(x[0].item()) and round(x[0], 1) == 0.3
         assert list(map(math.floor, x)) == [math.floor(v) for v in V]
+        numbers = map(float, x)
+        sines = map(math.sin, numbers)
+        assert len(list(sines)) == 4 and len(list(map(float, x))) == 4
         assert len(list(map(math.sin, map(float, x)))) == 4 and max(x, key=math.exp) is not None
         assert len([math.sin(y) for y in map(float, x)]) == 4
         n = gnp.argmax(x)

@@ -27,6 +27,10 @@ CASES = {
     "sinc.near_zero": case(g.sinc, NEAR_ZERO, reference=jnp.sinc, rtol=1e-5),
     "xlogy": case(g.xlogy, X, abs(Y), reference=special.xlogy),
     "xlog1py": case(g.xlog1py, X, abs(Y), reference=special.xlog1py),
+    "exp_integral": case(g.exp_integral, X, Y, reference=lambda x, rate: jnp.expm1(rate * x) / rate),
+    "exp_integral.near_zero": case(
+        g.exp_integral, NEAR_ZERO, NEAR_ZERO, reference=lambda x, rate: jnp.expm1(rate * x) / rate, widths=()
+    ),
     "root": case(g.root, POSITIVE, reference=jnp.sqrt),
 }
 
@@ -46,6 +50,8 @@ CORNERS = {
     "xlogy where x is 0": (g.xlogy, (0.0, 2.0), (np.log(2.0), 0.0)),
     "xlogy at the origin": (g.xlogy, (0.0, 0.0), (-np.inf, 0.0)),
     "xlog1py at the corner": (g.xlog1py, (0.0, -1.0), (-np.inf, 0.0)),
+    "exp_integral without growth": (g.exp_integral, (3.0, 0.0), (1.0, 4.5)),
+    "exp_integral of decay to infinity": (g.exp_integral, (-np.inf, 2.0), (0.0, 0.25)),
     "root at 0": (g.root, (0.0,), (0.0,)),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 import numpy as np
@@ -160,6 +161,10 @@ CASES = {
     "expm_frechet": case(
         functions.expm_frechet, A[:2, :2] / 2, B[:2], order=1,
         reference=lambda a, e: jsl.expm_frechet(a, e, compute_expm=False), batch=False,
+    ),
+    "expm_second": case(
+        functions.expm_second, A[:2, :2] / 2, B[:2], B[:2].T, order=1, batch=False,
+        reference=lambda a, e, f: jax.jvp(lambda a: jsl.expm_frechet(a, e, compute_expm=False), (a,), (f,))[1],
     ),
     "sylvester": case(functions.sylvester, P, A @ A.T, A, reference=jsl.solve_sylvester, order=1, batch=[(0, None, 1)]),
     "sqrtm": case(

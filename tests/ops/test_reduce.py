@@ -136,6 +136,24 @@ CASES = {
     ),
     "recur": Case(lambda a, b: c.recur(a, b, axis=1, reverse=False), (M, M[::-1]), widths=("float32",)),
     "recur.reverse": Case(lambda a, b: c.recur(a, b, axis=0, reverse=True), (ZEROS, M), widths=()),
+    "product_slopes": Case(
+        lambda x, t: c.product_slopes(x, t, axis=1, reverse=False, back=False),
+        (M, M[::-1]),
+        lambda x, t: jax.jvp(lambda x: jnp.cumprod(x, 1), (x,), (t,))[1],
+        widths=("float32",),
+    ),
+    "product_slopes.back": Case(
+        lambda x, t: c.product_slopes(x, t, axis=1, reverse=False, back=True),
+        (M, M[::-1]),
+        lambda x, t: jax.vjp(lambda x: jnp.cumprod(x, 1), x)[1](t)[0],
+        widths=("float32",),
+    ),
+    "product_slopes.reverse": Case(
+        lambda x, t: c.product_slopes(x, t, axis=0, reverse=True, back=True),
+        (ZEROS, M),
+        lambda x, t: jax.vjp(lambda x: lax.cumprod(x, 0, True), x)[1](t)[0],
+        widths=(),
+    ),
 }
 
 

@@ -64,6 +64,7 @@ class Opened(NamedTuple):
 def opened(page, folder):
     path, shot = folder / "page.html", folder / "page.png"
     path.write_text(page.replace("</body>", f"{MEASURE}</body>"))
+    assert BROWSER is not None
     done = subprocess.run(
         [
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",

@@ -201,6 +201,47 @@ def test_loops_and_captured_arrays_have_the_users_names(texts):
     assert "(x, self_weights):" in gl.source(model)(V)
 
 
+def test_what_derived_loops_carry_and_hand_out_has_names(texts):
+    text = texts["recurrent"]
+    assert "last, (hs, h_stack) = lax.scan(step, h_start, xs)" in text
+    assert "\n    hs_bar = 2.0 * hs\n" in text and "\n    last_bar = " in text
+    assert "\n        w_bar, h_bar = carry\n        x_1, h_2, hs_bar_row = x_2\n" in text
+    assert "\n    (w_bar_3, h_start_bar), _ = lax.scan(" in text and text.endswith("return (w_bar_3,)\n")
+    assert "(root, state_1_end, root_dot) = lax.while_loop(" in texts["newton"]
+    text = gl.source(gl.hessian(recurrent))(*PROGRAMS["recurrent"][1])
+    for name in ("hs_dot", "h_dot_stack", "h_bar_stack", "w_bar_dot"):
+        assert f" {name}" in text
+    assert "_dot_dot" not in text and "test_source" not in text
+
+
+def results_of_loops(x):
+    (a, b), _ = gl.scan(lambda s, _: ((gnp.sin(s[1]), s[0] * s[1]), None), (x, x), length=3)
+    v = gl.fori_loop(0, 3, lambda i, v: gnp.sin(v) * v, a)
+    rows = gl.map(lambda r: gnp.exp(r), x)
+    z = gl.while_loop(lambda z: z[0] < 5.0, lambda z: z * b + z, v + 1.0)
+    return gl.cond(z.sum() > 0, lambda: z, lambda: z * 2.0).sum() + (rows * v).sum()
+
+
+def test_the_users_names_for_what_loops_give(tmp_path):
+    text = gl.source(gl.grad(results_of_loops))(V[:5] ** 2 + 1)
+    for line in (
+        "(a, b), (",
+        "    v, ",
+        "    _, rows = ",
+        "    (z_3, trip_end) = lax.while_loop(",
+        "(val_bar_2, b_bar_4)",
+    ):
+        assert line in text
+    (tmp_path / "loops.py").write_text(text)
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    scope = {}
+    exec(text, scope)
+    got = jax.jit(scope[entry(text)])(V[:5] ** 2 + 1, np.arange(3))
+    np.testing.assert_array_equal(got[0], gl.grad(results_of_loops)(V[:5] ** 2 + 1))
+
+
 def test_layouts_that_are_rare(tmp_path):
     (tmp_path / "many.py").write_text(gl.source(gl.grad(many))(*np.ones((12, 3))))
     (tmp_path / "eigen.py").write_text(gl.source(gl.grad(eigen))(SPD))
@@ -221,7 +262,12 @@ def test_show_prints_types_and_lines(capsys):
     gl.show(network)((W, B), X, Y)
     shown = capsys.readouterr().out
     assert "tanh" in shown and ":f64[6,3] = " in shown
-    assert "h = gnp.tanh(x @ w)" in shown
+    line = network.__code__.co_firstlineno + 2
+    assert "\n  logits:f64[6,3] = add h b " in shown and f"  # network, line {line}: h = gnp.tanh(x @ w)\n" in shown
+    gl.show(gl.grad(recurrent), lines=False)(*PROGRAMS["recurrent"][1])
+    shown = capsys.readouterr().out
+    assert "last:f64[3] hs:f64[5,3] h_stack:f64[5,3] = scan[" in shown and "h_bar:f64[3] x:f64[3]" in shown
+    assert "#" not in shown and "length=5 reverse=True" in shown
 
 
 @pytest.mark.parametrize("tool", [gl.source, gl.show, gl.draw])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from ...ir.errors import ShapeError
@@ -72,21 +73,40 @@ expm_p = Primitive(
 )
 
 
-def _frechet_jvp(xs, tangents):
-    """In e, itself; in a, the second derivative of exp along e and da.
+def expm_second(a: Any, e: Any, f: Any) -> Any:
+    """The second derivative of the exponential at a in the directions e and f: in each it is linear."""
+    return bind1(expm_second_p, a, e, f)
 
-    That is the corner of the first derivative at [[a, e], [0, a]] along da. (e and da may change places, but the result
-    must be seen to be linear in da.)
-    """
+
+def _frechet_jvp(xs, tangents):
     (a, e), (da, de) = xs, tangents
-    out = expm_frechet(a, e)
     terms = [] if de is None else [expm_frechet(a, de)]
+    if da is not None:
+        terms.append(expm_second(a, e, da))
+    return (expm_frechet(a, e),), (terms[0] if len(terms) == 1 else add(*terms),)
+
+
+def _second_jvp(xs, tangents):
+    """In e and f, itself; in a, the third derivative: the corner of the second one at [[a, da], [0, a]].
+
+    There e stands twice on the diagonal, and so does f. The result must be seen to be linear in da, so da and f change
+    places.
+    """
+    (a, e, f), (da, de, df) = xs, tangents
+    terms = [] if de is None else [expm_second(a, de, f)]
+    if df is not None:
+        terms.append(expm_second(a, e, df))
     if da is not None:
         n = a.shape[-1]
         none = zeros(a, n, n)
-        whole = expm_frechet(above(beside(a, e), beside(none, a)), above(beside(da, none), beside(none, da)))
-        terms.append(columns_of(rows_of(whole, 0, n), n, 2 * n))
-    return (out,), (terms[0] if len(terms) == 1 else add(*terms),)
+        base, *along = (above(beside(x, y), beside(none, x)) for x, y in ((a, f), (e, none), (da, none)))
+        terms.append(columns_of(rows_of(expm_second(base, *along), 0, n), n, 2 * n))
+    return (expm_second(a, e, f),), (reduce(add, terms),)
+
+
+def _second_transpose(cts, active, a, e, f):
+    given = transpose(a), transpose(e if active[2] else f), cts[0]
+    return (None, None, expm_second(*given)) if active[2] else (None, expm_second(*given), None)
 
 
 def _frechet_emit(a, e):
@@ -103,6 +123,23 @@ expm_frechet_p = Primitive(
     jvp=_frechet_jvp,
     transpose=lambda cts, active, a, e: (None, expm_frechet(transpose(a), cts[0])),
     batch=batch_stacks(lambda: expm_frechet_p),
+    cost=_SQUARINGS,
+)
+
+
+def _second_emit(a, e, f):
+    first = "jax.scipy.linalg.expm_frechet(x, e, compute_expm=False)"
+    second = f"(lambda a, e, f: jax.jvp(lambda x: {first}, (a,), (f,))[1])"
+    return _mapped(second, a.aval.ndim, a, e, f)
+
+
+expm_second_p = Primitive(
+    name="expm_second",
+    infer=_square("expm_second"),
+    emit=_second_emit,
+    jvp=_second_jvp,
+    transpose=_second_transpose,
+    batch=batch_stacks(lambda: expm_second_p),
     cost=_SQUARINGS,
 )
 

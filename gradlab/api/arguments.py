@@ -16,9 +16,26 @@ from ..ir.graph import Aval, is_inexact, is_key, short_dtype
 from ..trace.avals import aval_of
 from ..trace.tracer import HELD, Held, Tracer
 
-tree_flatten = jax.tree_util.tree_flatten
 tree_unflatten = jax.tree_util.tree_unflatten
 tree_structure = jax.tree_util.tree_structure
+
+_flatten = jax.tree_util.tree_flatten
+
+
+def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Any]:
+    """`jax.tree_util.tree_flatten`.
+
+    **Raises:** `StructureError` for a container that contains itself.
+    """
+    try:
+        return _flatten(tree, is_leaf)
+    except (RecursionError, SystemError) as error:
+        if "recursion depth" not in f"{error} {error.__cause__}":
+            raise
+        raise StructureError(
+            f"a tree of numbers and arrays was needed, got a {type(tree).__name__} that contains itself (or is nested "
+            "thousands deep). Take out the reference back to it."
+        ) from error
 
 
 def require_function(fun: Callable, of: str) -> Callable:

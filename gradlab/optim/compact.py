@@ -1,7 +1,7 @@
-"""The L-BFGS matrix in compact form: a ring of pairs, and the small matrices that make its product two passes.
+"""The L-BFGS matrix in compact form: a ring of pairs, and a small matrix that makes its product two passes.
 
-H g = γ g + S u − γ Y p with p = R⁻¹ Sᵀg and u = R⁻ᵀ(D p + γ (YᵀY p − Yᵀg)), where R holds s_i·y_j for i no newer
-than j. R⁻¹ is kept, not R: a pair appends a column to it, and dropping the oldest pair drops its row and column.
+H g = γ v + S u with p = R⁻¹ Sᵀg, v = g − Y p and u = R⁻ᵀ(D p − γ Yᵀv), where R holds s_i·y_j for i no newer than j.
+R⁻¹ is kept, not R: a pair appends a column to it, and dropping the oldest pair drops its row and column.
 """
 
 from __future__ import annotations
@@ -17,79 +17,75 @@ from .method import once
 class Pairs(NamedTuple):
     """The last m steps and gradient changes, in a ring of m + 1 places; place `slot` is scratch, and counts once added.
 
-    **Attributes:** `w` (2(m+1), n): rows 2i and 2i+1 are the step s [x] and gradient change y [f/x] of place i; `rinv`
-    (m+1, m+1): R⁻¹ in the ring's order, zero in rows and columns that do not count; `yy` (m+1, m+1): YᵀY; `sy` (m+1,):
-    s·y; `gamma` () [x²/f]: the scale of the initial matrix; `slot` () int32; `wg` (2(m+1),): the rows times the
-    gradient, from which those times the next y follow without a pass over the rows.
+    **Attributes:** `w`: (S, Y), each (m+1, n), the steps s [x] and gradient changes y [f/x]; `rinv` (m+1, m+1): R⁻¹ in
+    the ring's order, zero in rows and columns that do not count; `sy` (m+1,): s·y; `gamma` () [x²/f]: the scale of the
+    initial matrix; `slot` () int32; `sg` (m+1,): the steps times the gradient, from which those times the next y
+    follow without a pass over them.
     """
 
     w: Any
     rinv: Any
-    yy: Any
     sy: Any
     gamma: Any
     slot: Any
-    wg: Any
+    sg: Any
 
 
 def empty(memory: int, n: int, dtype: Any) -> Pairs:
     """No pairs yet: H is the identity."""
     places = memory + 1
-    square = jnp.zeros((places, places), dtype)
-    w = jnp.zeros((2 * places, n), dtype)
-    return Pairs(
-        w, square, square, square[0], jnp.ones((), dtype), jnp.zeros((), jnp.int32), w[:, 0] if n else w.sum(1)
-    )
+    rows, square = jnp.zeros((places, n), dtype), jnp.zeros((places, places), dtype)
+    return Pairs((rows, rows), square, square[0], jnp.ones((), dtype), jnp.zeros((), jnp.int32), square[0])
 
 
 def write(pairs: Any, s: Any, y: Any, lanes: Any = None) -> Any:
-    """The pair written into the scratch place, in place (`lanes`: by a mask); it does not count yet."""
-    if lanes is not None:
-        row = jnp.arange(pairs.w.shape[0])[:, None] - 2 * pairs.slot
-        return pairs._replace(w=jnp.where(row == 0, s, jnp.where(row == 1, y, pairs.w)))
-    w = lax.dynamic_update_slice_in_dim(pairs.w, jnp.stack([s, y]), 2 * pairs.slot, 0)
+    """The pair written into the scratch place, in place (with `lanes`, by a mask); it does not count yet."""
+    if lanes is None:
+        w = tuple(lax.dynamic_update_index_in_dim(a, b, pairs.slot, 0) for a, b in zip(pairs.w, (s, y), strict=True))
+    else:
+        here = (_ring(pairs) == pairs.slot)[:, None]
+        w = tuple(jnp.where(here, b, a) for a, b in zip(pairs.w, (s, y), strict=True))
     return pairs._replace(w=w)
 
 
-def forget(pairs: Pairs, really: Any) -> Pairs:
-    """No pair counts any more, if `really`; the scale stays."""
-    return pairs._replace(rinv=jnp.where(really, 0, pairs.rinv), sy=jnp.where(really, 0, pairs.sy))
-
-
-def add_and_apply(pairs: Pairs, g: Any, s: Any, y: Any, wanted: Any, eps: Any, lanes: Any = None) -> tuple[Pairs, Any]:
+def add_and_apply(
+    pairs: Pairs, g: Any, s: Any, y: Any, wanted: Any, restart: Any, eps: Any, lanes: Any = None
+) -> tuple[Pairs, Any]:
     """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g).
 
-    **Arguments:** `g` (n,): the gradient; `s`, `y` (n,): the pair just written. A pair with s·y ≤ ε‖s‖‖y‖ is refused:
-    that test has no scale.
-    **Source:** Nocedal & Wright, theorem 7.4 and (7.24); 8mn operations in two passes over the ring.
+    **Arguments:** `g` (n,): the gradient; `s`, `y` (n,): the pair just written; `restart`: no pair counts any more,
+    the scale stays. A pair with s·y ≤ ε‖s‖‖y‖ is refused: that test has no scale.
+    **Source:** Nocedal & Wright, theorem 7.4 and (7.24); 8mn operations, each row read twice.
     """
     small = _SMALL if lanes is None else 0
-    places, slot, gamma = pairs.sy.shape[0], pairs.slot, pairs.gamma
-    wg = _over(pairs.w, g, small)
-    sg, yg = wg.reshape(places, 2).T
-    s_y, y_y = (wg - pairs.wg).reshape(places, 2).T
-    s_y = jnp.where(jnp.arange(places) == slot, 0, s_y)  # what was in the scratch place may have been anything
-    sy, yy = jnp.vdot(s, y), jnp.vdot(y, y)
-    ss = jnp.vdot(s, s)
-    good = once(lanes, lambda: wanted & (sy > eps * jnp.sqrt(ss * yy)))
-    ring = jnp.arange(places)
-    here = good & (ring == slot)
-    after = jnp.where(good, (slot + 1) % places, slot)
-    kept = ring != after  # the new scratch place: its pair, the oldest, no longer counts
+    (steps, changes), slot, ring = pairs.w, pairs.slot, _ring(pairs)
+    sg = _over(steps, g, small)
+    s_y = jnp.where(ring == slot, 0, sg - pairs.sg)  # what was in the scratch place may have been anything
     before = _over(pairs.rinv, s_y, small)
-    column = once(lanes, lambda: jnp.where(here, 1, -before) / sy)
+    sy, yy, ss = jnp.vdot(s, y), jnp.vdot(y, y), jnp.vdot(s, s)
+
+    def added() -> tuple:
+        good = wanted & (sy > eps * jnp.sqrt(ss * yy))
+        here = good & (ring == slot)
+        after = jnp.where(good, (slot + 1) % ring.size, slot)
+        kept = (ring != after) & ~restart  # in the new scratch place was the oldest pair, which counts no longer
+        column = jnp.where(here, 1, -before) / sy
+        d = jnp.where(here, sy, pairs.sy) * kept
+        return here, kept, column, d, jnp.where(good, sy / yy, pairs.gamma), after
+
+    here, kept, column, d, gamma, after = once(lanes, added)
     rinv = jnp.where(here, column[:, None], pairs.rinv) * (kept & kept[:, None])
-    y_y = jnp.where(here, yy, y_y)
-    gram = jnp.where(here, y_y[:, None], jnp.where(here[:, None], y_y, pairs.yy))
-    d = jnp.where(here, sy, pairs.sy) * kept
-    gamma = jnp.where(good, sy / yy, gamma)
     p = _over(rinv, sg, small)
-    u = _under(d * p + gamma * (_over(gram, p, small) - yg), rinv, small)
-    hg = gamma * g + _under(jnp.stack([u, -gamma * p], 1).reshape(-1), pairs.w, small)
-    return Pairs(pairs.w, rinv, gram, d, gamma, after, wg), hg
+    v = g - _under(p, changes, small)
+    u = _under(d * p - gamma * _over(changes, v, small), rinv, small)
+    return Pairs(pairs.w, rinv, d, gamma, after, sg), gamma * v + _under(u, steps, small)
 
 
 _SMALL = 4096  # entries of a matrix whose product is cheaper as one fused loop than as a call of the matrix library
+
+
+def _ring(pairs: Pairs) -> Any:
+    return jnp.arange(pairs.sy.shape[0], dtype=jnp.int32)
 
 
 def _over(a: Any, x: Any, small: int) -> Any:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .compact import add_and_apply, empty, forget, write
+from .compact import add_and_apply, empty, write
 from .linesearch import Search, Wolfe, advance, begin
 from .method import RUNNING, Method, Problem, blank, once
 from .result import Status
@@ -174,7 +174,7 @@ class LBFGS(Method):
         self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any
     ) -> tuple[Any, Any, Any]:
         """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
-        pairs, hg = add_and_apply(forget(pairs, restart), g, s, y, wanted, problem.eps, problem.lanes)
+        pairs, hg = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
         return pairs, jnp.where(jnp.vdot(g, hg) > 0, -hg, -g), None
 
     def first_step(self, problem: Any, f: Any, dd: Any) -> Any:

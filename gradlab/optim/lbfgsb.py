@@ -17,7 +17,7 @@ from .method import Problem
 class BoxPairs(NamedTuple):
     """The last m pairs, in a ring of m + 1 places; place `slot` is scratch (as `compact.Pairs`).
 
-    **Attributes:** `w` (2(m+1), n): rows 2i, 2i+1 are s and y of place i; `sy`, `ss` (m+1, m+1): SᵀY, SᵀS; `order`
+    **Attributes:** `w`: (S, Y), each (m+1, n), the steps and gradient changes; `sy`, `ss` (m+1, m+1): SᵀY, SᵀS; `order`
     (m+1,) int32: the age, larger is newer, 0 where a place does not count; `theta` () = 1/γ; `slot` () int32.
     """
 
@@ -40,9 +40,9 @@ class LBFGSB(LBFGS):
     def no_pairs(self, memory: int, problem: Problem) -> BoxPairs:
         places = memory + 1
         square = jnp.zeros((places, places), problem.dtype)
-        w = jnp.zeros((2 * places, problem.n), problem.dtype)
-        zero = jnp.zeros((), jnp.int32)
-        return BoxPairs(w, square, square, jnp.zeros((places,), jnp.int32), jnp.ones((), problem.dtype), zero)
+        rows = jnp.zeros((places, problem.n), problem.dtype)
+        order = jnp.zeros((places,), jnp.int32)
+        return BoxPairs((rows, rows), square, square, order, jnp.ones((), problem.dtype), order[0])
 
     def direction(self, problem, pairs, x, g, s, y, wanted, restart):
         pairs = _added(pairs, s, y, wanted, restart, problem.eps)
@@ -69,9 +69,9 @@ class LBFGSB(LBFGS):
 
 def _added(pairs: BoxPairs, s: Any, y: Any, wanted: Any, restart: Any, eps: Any) -> BoxPairs:
     places, slot = pairs.order.shape[0], pairs.slot
-    s_y, y_y = (pairs.w @ y).reshape(places, 2).T
-    s_s, y_s = (pairs.w @ s).reshape(places, 2).T
-    sy, yy, ss = s_y[slot], y_y[slot], s_s[slot]
+    steps, changes = pairs.w
+    s_y, s_s, y_s = steps @ y, steps @ s, changes @ s
+    sy, yy, ss = s_y[slot], jnp.vdot(y, y), s_s[slot]
     good = wanted & (sy > eps * jnp.sqrt(ss * yy))
     here = good & (jnp.arange(places) == slot)
     after = jnp.where(good, (slot + 1) % places, slot)
@@ -90,14 +90,13 @@ def _compact(pairs: BoxPairs) -> tuple[Any, Any]:
     """U (2k, n) and M (2k, 2k), zero in rows that do not count."""
     counts = pairs.order > 0
     both = counts & counts[:, None]
-    k = counts.shape[0]
     lower = jnp.where(both & (pairs.order[:, None] > pairs.order), pairs.sy, 0)
     unused = jnp.diag(jnp.where(counts, 0.0, 1.0))
     d = jnp.diag(jnp.where(counts, jnp.diagonal(pairs.sy), 0)) + unused
     ss = pairs.theta * jnp.where(both, pairs.ss, 0) + unused
     m = jnp.linalg.inv(jnp.block([[-d, lower.T], [lower, ss]]))
-    pair = pairs.w.reshape(k, 2, -1)
-    u = jnp.concatenate([pair[:, 1], pairs.theta * pair[:, 0]])
+    steps, changes = pairs.w
+    u = jnp.concatenate([changes, pairs.theta * steps])
     return jnp.where(jnp.tile(counts, 2)[:, None], u, 0), m
 
 

@@ -23,8 +23,8 @@ class Problem(Protocol):
     """What a method may ask of the function it minimises. Vectors are real, shape (n,), of dtype `dtype`.
 
     **Attributes:** `n`, `dtype`; `lower`, `upper`: (n,) or None, both None or both given (±inf where unbounded);
-    `lanes`: None; for one of many problems solved in one loop, a true scalar that is the same for all (see `once`). There
-    masks cost less than places that differ.
+    `lanes`: None; for one of many problems solved in one loop, a true scalar that is the same for all (see `once`).
+    There masks cost less than places that differ.
     """
 
     n: int
@@ -85,7 +85,7 @@ class Method:
         raise NotImplementedError
 
     def still(self, on: Any, new: Any, old: Any) -> Any:
-        """The next of many solves in one loop: `new` where the solve is `on`; where it has ended, what answers as `old`.
+        """One of many solves in one loop: `new` where it is `on`; where it has ended, what answers as `old`.
 
         A large field that a trip changes in place, and only where it does not count, may be `new` in both.
         """

@@ -35,7 +35,7 @@ def read_residuals(fun: Callable, x: Any, args: tuple, of: str) -> tuple[Any, li
                 f"{of} needs {name} to return floating numbers, got {aval_of(leaf)}, whose derivative is zero "
                 "everywhere. Compute them in floating point."
             )
-    if not leaves:
+    if not any(aval_of(leaf).size for leaf in leaves):
         raise StructureError(f"{of} needs {name} to return at least one residual, got {described(read.result)}.")
     out, _ = flat_of(read.result, of, "the result")
     for leaf in leaves:

@@ -85,6 +85,12 @@ def backward(bwd, fwd=lambda x: (x * 2.0, None)):
     return f
 
 
+def endless():
+    tree = {}
+    tree["itself"] = tree
+    return tree
+
+
 def call(transform, fun, *args, **kwargs):
     return lambda: transform(fun, **kwargs)(*args)
 
@@ -118,6 +124,7 @@ ERRORS = {
     "integer argument": (call(gl.grad, lambda x: x, 3), DTypeError, r"Write 3\.0"),
     "integer array": (call(gl.grad, lambda x: x, np.arange(3)), DTypeError, r"astype\(float\).*allow_int"),
     "boolean argument": (call(gl.grad, lambda x: x, True), DTypeError, "real or complex"),
+    "contains itself": (lambda: gl.grad(lambda d: 1.0)(endless()), StructureError, "contains itself"),
     "string argument": (call(gl.grad, lambda x: x, "s"), StructureError, "leave it out of argnums"),
     "nested leaf": (call(gl.grad, lambda p: p["w"][0], {"w": [3]}), DTypeError, r"p\['w'\]\[0\]"),
     "string array": (call(gl.grad, lambda x: x, np.array(["s"])), DTypeError, "Convert it"),

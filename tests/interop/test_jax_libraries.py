@@ -109,6 +109,25 @@ def test_model(name):
     )  # fmt: skip
 
 
+def test_who_asks_for_an_array_is_given_one():
+    """A library that tells arrays from the rest by isinstance does not take the rest's branch."""
+    eqx = pytest.importorskip("equinox")
+
+    def loss(tree):
+        x = tree["x"]
+        assert isinstance(x, jax.Array) and eqx.is_inexact_array(x) and not isinstance(x, np.ndarray | float)
+        arrays, rest = eqx.partition(tree, eqx.is_array)
+        assert rest == {"x": None, "name": "a net"}
+        return (x**2).sum() + (arrays["x"] ** 3).sum()
+
+    def loss_of_jax(tree):
+        return jnp.sum(eqx.filter(tree, eqx.is_array)["x"] ** 3)
+
+    x = jnp.arange(3.0)
+    same(gl.grad(lambda x: loss({"x": x, "name": "a net"}))(x), 2 * x + 3 * x**2)
+    same(gl.grad(lambda x: loss_of_jax({"x": x, "name": "a net"}))(x), 3 * x**2)
+
+
 # -- losses and optimizers
 
 

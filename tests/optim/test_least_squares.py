@@ -9,7 +9,7 @@ import scipy.optimize
 
 import gradlab as gl
 import gradlab.numpy as gnp
-from gradlab.ir.errors import ArgumentError, DTypeError, SolveError
+from gradlab.ir.errors import ArgumentError, DTypeError, SolveError, StructureError
 from gradlab.optim import Status, curve_fit, least_squares, problems
 from gradlab.optim.losses import LOSSES, reweighted, rho
 
@@ -134,6 +134,7 @@ def test_batches_are_those_run_alone():
         (lambda: least_squares(lambda x: x, np.arange(3)), DTypeError, "Convert it"),
         (lambda: least_squares(lambda x: gnp.argsort(x), START), DTypeError, "floating point"),
         (lambda: least_squares(decay, START, f_scale=0.0), ArgumentError, "positive"),
+        (lambda: least_squares(lambda x: x[:0], START), StructureError, "at least one residual"),
     ],
 )
 def test_mistakes_are_named(call, error, remedy):

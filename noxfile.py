@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import os
+
 import nox
 
 nox.options.default_venv_backend = "uv|venv"
@@ -45,6 +47,15 @@ def types(session: nox.Session) -> None:
     """pyright, without a single error."""
     session.install("-e", ".[dev]")
     session.run("pyright")
+
+
+@nox.session(python="3.11")
+def array_api(session: nox.Session) -> None:
+    """The array API's conformance suite, tracers and arrays: `nox -s array_api -- PATH_TO_SUITE`."""
+    suite = session.posargs[0] if session.posargs else os.environ.get("ARRAY_API_TESTS", "array-api-tests")
+    session.install("-e", ".", "-r", f"{suite}/requirements.txt")
+    session.run("python", "tests/array_api/run.py", suite, "--traced", *session.posargs[1:])
+    session.run("python", "tests/array_api/run.py", suite, *session.posargs[1:])
 
 
 @nox.session(python="3.11")

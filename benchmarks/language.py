@@ -3,9 +3,9 @@
 Run:  python benchmarks/language.py        (--only NAME: functions with that in the name; --quick: less time)
 
 Each function of the table in functions.py becomes the loss sum(real(f(*args) * seeds)) on both sides, its gradient in
-all floating arguments is compiled by gl.jit and by jax.jit, the results are compared, and calls are timed in turns.
-Prints every ratio (JAX's time over gradlab's), the geometric mean, and the ten worst and best with reasons; writes
-language.json into benchmarks/results.
+all floating arguments is compiled by gl.jit and by jax.jit, the results are compared, and, when all are compiled, calls
+are timed in turns. Prints every ratio (JAX's time over gradlab's), the geometric mean, and the ten worst and best with
+reasons: those of reasons.py, or that XLA made the same of both. Writes language.json into benchmarks/results.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Threads of LAPACK's that wait for each other make times of small matrices meaningless on a machine with other work.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -36,6 +39,9 @@ import gradlab.scipy.linalg as gradlab_linalg
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SHOWN = 10
+AT_ONCE = 2  # compilations
+MOVES_NOTHING = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "fusion", "call")
+SAME = "the same operations in XLA's two programs"
 SPACES = {
     "": (gnp, jnp),
     "linalg": (gnp.linalg, jnp.linalg),
@@ -62,17 +68,23 @@ def seeds_of(case: Case, space: Any) -> list[jax.Array]:
     return [jnp.cos(jnp.arange(s.size)).reshape(s.shape).astype(s.dtype) for s in inexact]
 
 
+def arguments(name: str) -> list[jax.Array]:
+    """Those of the function, and its seeds."""
+    case = CASES[name]
+    return [*map(jnp.asarray, case.args), *seeds_of(case, SPACES[name.rpartition(".")[0]][1])]
+
+
 def gradients(name: str) -> tuple[dict[str, Callable], list[Any]]:
     """The jitted gradient of each library, and the arguments of both."""
     case = CASES[name]
     ours, theirs = SPACES[name.rpartition(".")[0]]
-    args = [jnp.asarray(a) for a in case.args]
-    moving = tuple(k for k, a in enumerate(args) if jnp.issubdtype(a.dtype, jnp.inexact))
+    n = len(case.args)
+    moving = tuple(k for k, a in enumerate(case.args) if np.issubdtype(a.dtype, np.inexact))
     made = {
-        "gradlab": gl.jit(gl.grad(loss(case.fn, ours, gnp, len(args)), moving)),
-        "jax": jax.jit(jax.grad(loss(case.fn, theirs, jnp, len(args)), moving)),
+        "gradlab": gl.jit(gl.grad(loss(case.fn, ours, gnp, n), moving)),
+        "jax": jax.jit(jax.grad(loss(case.fn, theirs, jnp, n), moving)),
     }
-    return made, [*args, *seeds_of(case, theirs)]
+    return made, arguments(name)
 
 
 def difference(ours: Any, theirs: Any) -> float:
@@ -82,15 +94,37 @@ def difference(ours: Any, theirs: Any) -> float:
     return max(float(np.max(np.abs(np.where(np.isnan(b), 0, a - b)))) for a, b in pairs) / scale
 
 
-def measure(name: str, budget: float) -> dict:
+def operations(program: Any) -> Counter[tuple[str, str]]:
+    """How often each operation stands in a program of XLA's, by type; what moves nothing is left out."""
+    found = re.findall(r"= (\S+) ([a-z][\w-]*)\(", program.as_text())
+    return Counter((kind, re.sub(r"\{[^}]*\}", "", shape)) for shape, kind in found if kind not in MOVES_NOTHING)
+
+
+class Pair(NamedTuple):
+    """The compiled gradients of both libraries, how far apart they are, and whether XLA made the same of both."""
+
+    name: str
+    made: dict[str, Callable]
+    error: float
+    same: bool
+
+
+def compiled(name: str) -> Pair:
     made, args = gradients(name)
-    found = {library: f(*args) for library, f in made.items()}
-    error = difference(found["gradlab"], found["jax"])
+    programs = {library: f.lower(*args).compile() for library, f in made.items()}
+    error = difference(*(programs[library](*args) for library in ("gradlab", "jax")))
     if not error < TOLERANCES.get(name, 1e-8):
         raise AssertionError(f"{name}: gradlab and jax differ by {error:.1e}")
-    calls = {library: lambda f=f: jax.block_until_ready(f(*args)) for library, f in made.items()}
+    ours, theirs = map(operations, programs.values())
+    return Pair(name, programs, error, ours == theirs)
+
+
+def measure(pair: Pair, budget: float) -> dict:
+    args = arguments(pair.name)
+    calls = {library: lambda f=f: jax.block_until_ready(f(*args)) for library, f in pair.made.items()}
     seen = interleaved(calls, budget, slice_seconds=1.5e-3, rounds=(9, 60))
-    return {"name": name, "seconds": medians(seen), "ratio": ratio(seen, "jax"), "error": error}
+    row = {"name": pair.name, "seconds": medians(seen), "ratio": ratio(seen, "jax"), "error": pair.error}
+    return row | {"reason": SAME if pair.same else REASONS.get(pair.name, "")}
 
 
 def shown(row: dict) -> str:
@@ -105,7 +139,7 @@ def report(rows: list[dict]) -> float:
     for title, some in (("worst", ranked[:shown_at_an_end]), ("best", ranked[::-1][:shown_at_an_end])):
         print(f"\nthe {title}:")
         for row in some:
-            print(f"  {shown(row)}  {REASONS.get(row['name'], '')}")
+            print(f"  {shown(row)}  {row['reason']}")
     mean = statistics.geometric_mean(row["ratio"] for row in rows)
     slower = sum(row["ratio"] < 0.9 for row in rows)
     print(f"\n{len(rows)} functions: geometric mean {mean:.3f}; {slower} below 0.9")
@@ -123,9 +157,11 @@ def main() -> None:
 
     wanted = [name for name in CASES if not options.only or any(part in name for part in options.only)]
     rows = []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        pairs = list(pool.map(compiled, wanted))
     print(f"{'gradient of':<28}{'ratio':>8}{'gradlab':>12}{'jax':>12}")
-    for name in wanted:
-        rows.append(measure(name, 0.1 if options.quick else 0.25))
+    for pair in pairs:
+        rows.append(measure(pair, 0.1 if options.quick else 0.25))
         print(shown(rows[-1]), flush=True)
     mean = report(rows)
     if options.only or options.no_write:

@@ -38,8 +38,7 @@ def seconds(f: Callable, *args: Any) -> float:
 def of_turn(step: Callable, plain: Callable, x: Any, turns: int = TURNS) -> float:
     """Nanoseconds a turn that `step` takes longer than `plain`."""
     with_it, without = (
-        seconds(lambda x, f=f: lax.scan(lambda c, _: (f(c), None), x, None, length=turns)[0], x)
-        for f in (step, plain)
+        seconds(lambda x, f=f: lax.scan(lambda c, _: (f(c), None), x, None, length=turns)[0], x) for f in (step, plain)
     )
     return (with_it - without) / turns * 1e9
 
@@ -61,7 +60,9 @@ def elementwise() -> None:
                     x = 0.5 * -x
                 return x
 
-            ns = of_turn(chain, (lambda x: x + 1) if name == "multiply" else scaled, jnp.full(n, 0.3), 100_000 // n + 50)
+            ns = of_turn(
+                chain, (lambda x: x + 1) if name == "multiply" else scaled, jnp.full(n, 0.3), 100_000 // n + 50
+            )
             cells.append(f"n={n}: {ns / CHAIN:9.1f} ns ({ns / CHAIN / n:5.2f} an element)")
         print(f"{name:<10}", "   ".join(cells))
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..control.guarding import guarded
 from ..control.reroll import ROLLING, rerolling
+from ..control.stacks import stacks_of
 from ..ir.errors import ArgumentError, ConcretizationError
 from ..ir.graph import Var
 from ..lower.compile import Executable
@@ -119,6 +120,7 @@ class Specialization:
         n = self.n_outs = len(reading.outs)
         for guard in self.asked:
             reading.take(guard.tracer)
+        reading.builder.stacks = stacks_of(reading.builder)
         graph, captured = tidy(reading.graph()), reading.inputs()[len(reading.given) :]
         booleans = {
             v: guard.answer == b"\1"

@@ -1,9 +1,9 @@
-"""What no turn of a loop waits for is done for many turns at once; the loop keeps only what is handed from turn to turn.
+"""What no turn of a loop waits for is done for many turns at once; the loop keeps what is handed from turn to turn.
 
 A turn of a small loop is mostly the calling of kernels. Of its equations, those that depend on no carry are computed
 before the loop, for a strip of turns together, and those on which no carry depends after it, sums over the turns among
-them. This is loop distribution, by strips (Allen & Kennedy, *Optimizing Compilers for Modern Architectures*, ch. 6): the
-reverse pass of a recurrent network computes all gates of a strip in one go, and only hands cotangents back turn by turn.
+them: loop distribution, by strips (Allen & Kennedy, *Optimizing Compilers for Modern Architectures*, ch. 6). The
+reverse pass of a recurrent network computes all gates of a strip in one go, and only hands cotangents back in turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir.graph import Atom, Aval, Eqn, Graph, Var
 from ..ir.primitive import Primitive
-from ..lower.finish import arranges
+from ..lower.finish import Stretch, arranges
 from ..ops.arith import add, mul
 from ..ops.contract import dot_general, dot_general_p
 from ..ops.convert import convert_p
@@ -28,15 +28,15 @@ from ..passes.pipeline import tidy
 from ..trace.builder import bind, bind1
 from ..trace.stage import current, trace_graph
 from ..transforms.split import live_eqns
-from .carries import call_in_pieces
-from .prices import NEVER, abreast_price, carried_price, kept_price, price
+from .carries import call_in_pieces, has_pieces
+from .prices import NEVER, abreast_price, fed_price, price, stacked_price
 from .residuals import cheapest
 from .scan import Loop, scan_call, scan_p
 
 FEWEST = 16  # turns of a loop that is worth taking apart
-STRIP = 1 << 18  # bytes that the parts of a strip hand to each other, so that they stay in a core's cache
+STRIP = 1 << 19  # bytes that the parts of a strip hand to each other, so that they stay in a core's cache
 LONGEST = 512  # turns of a strip
-WORTH = 0.25  # of its time that a loop has to save
+WORTH = 0.1  # of its time that a loop has to save
 
 _MOVES = (broadcast_p, reshape_p, permute_p, slice_p, pad_p, concatenate_p, rev_p, iota_p, convert_p)
 _ABREAST = frozenset((*_MOVES, reduce_sum_p, reduce_max_p, reduce_min_p, dot_general_p))
@@ -66,13 +66,27 @@ class Sections(NamedTuple):
 
 
 @arranges(scan_p)
-def arranged(xs: Sequence[Any], body: Graph, loop: Loop) -> tuple | None:
-    """The loop's results, computed as is best on a CPU."""
+def arranged(xs: Sequence[Any], stretches: Sequence[Stretch | None], body: Graph, loop: Loop) -> tuple | None:
+    """The loop's results, computed as is best on a CPU; None where it is best as it is."""
+    xs, body, changed = _stretched_inside(xs, stretches, body, loop)
     consts, carry, rows = loop.parts(xs)
     parts = sections(body, loop) if loop.length >= FEWEST and loop.unroll == 1 else None
-    if parts is None:
-        return call_in_pieces(body, loop, consts, carry, rows)
-    return _in_strips(body, loop, parts, consts, carry, rows)
+    if parts is not None:
+        return _in_strips(body, loop, parts, consts, carry, rows)
+    return call_in_pieces(body, loop, consts, carry, rows) if changed or has_pieces(body, loop) else None
+
+
+def _stretched_inside(
+    xs: Sequence[Any], stretches: Sequence[Stretch | None], body: Graph, loop: Loop
+) -> tuple[list[Any], Graph, bool]:
+    """Constants are stretched where they are read: in each turn, that is less to read from memory."""
+    xs, inputs, eqns = list(xs), list(body.inputs), []
+    for k, found in enumerate(stretches[: loop.n_consts]):
+        if found is not None:
+            small, large = Var(found.x.aval), inputs[k]
+            eqns.append(Eqn(broadcast_p, (small,), (large,), {"shape": large.shape, "axes": found.axes}))
+            xs[k], inputs[k] = found.x, small
+    return xs, (Graph(inputs, (*eqns, *body.eqns), body.outputs) if eqns else body), bool(eqns)
 
 
 # -- what goes where
@@ -100,17 +114,16 @@ def sections(body: Graph, loop: Loop) -> Sections | None:
 
     read = dict.fromkeys(a for a in (*(a for e in inside for a in e.inputs), *carried) if type(a) is Var)
     made = {v for eqn in before for v in eqn.outputs}
-    into, again = cheapest(before, (), [v for v in read if v in made], keep=kept_price, price=price)
+    into, again = cheapest(before, (), [v for v in read if v in made], keep=fed_price, price=price)
     alive = [v for k, v in enumerate(carries) if k not in sums]
     own = {*alive, *within}
     needed = dict.fromkeys(a for a in (*(a for e in after for a in e.inputs), *wanted) if type(a) is Var and a in own)
-    out, redone = cheapest(inside, alive, list(needed), keep=carried_price, price=_again_price)
+    out, redone = cheapest(inside, alive, list(needed), keep=stacked_price, price=_again_price)
     moved = live_eqns(before, [*into, *wanted, *(a for e in (*redone, *after) for a in e.inputs)])
     left = {v for eqn in again for v in eqn.outputs}
     saved = sum(price(eqn) for eqn in (*moved, *after) if left.isdisjoint(eqn.outputs))
-    spent = (
-        sum(map(abreast_price, (*moved, *redone, *after))) + sum(map(kept_price, into)) + sum(map(carried_price, out))
-    )
+    spent = sum(map(abreast_price, (*moved, *redone, *after))) + sum(map(fed_price, into))
+    spent += sum(stacked_price(v) for v in out if v not in ys)
     if saved - spent < WORTH * sum(map(price, body.eqns)):
         return None
     return Sections(moved, [*again, *inside], [*redone, *after], sums, into, out)
@@ -250,7 +263,16 @@ class _Turns:
             if at_x is not None and at_y is not None:
                 return _summed_dot(x, at_x, y, at_y, **eqn.params)
             x = self.value[a]
+        if eqn is not None and eqn.prim is add_p and self._has_product(a):
+            return add(*map(self.total, eqn.inputs))
         return bind1(reduce_sum_p, x, axes=(d,))
+
+    def _has_product(self, a: Atom) -> bool:
+        """Whether an array is a sum one term of which is a matrix product."""
+        eqn = self.made.get(a) if type(a) is Var else None
+        if eqn is None or eqn.prim is not add_p:
+            return eqn is not None and eqn.prim is dot_general_p
+        return any(map(self._has_product, eqn.inputs))
 
 
 def _summed_dot(x: Any, at_x: int, y: Any, at_y: int, contract: Any, batch: Any, **params: Any) -> Any:

@@ -32,14 +32,24 @@ class Piece(NamedTuple):
 Span = tuple[int, int]
 
 
+def has_pieces(body: Graph, loop: Loop) -> bool:
+    """Whether a carry is put together from pieces."""
+    return any(_split(body, loop, _Reads(body)))
+
+
+def _split(body: Graph, loop: Loop, reads: _Reads) -> list[list[Piece] | None]:
+    """The pieces of each carry that is better handed on in pieces."""
+    split: list[list[Piece] | None] = []
+    for v, end in zip(loop.parts(body.inputs)[1], body.outputs, strict=False):
+        pieces = reads.pieces(end)
+        split.append(pieces if 1 < len(pieces) <= MOST and reads.fit(v, pieces) else None)
+    return split
+
+
 def call_in_pieces(body: Graph, loop: Loop, consts: Sequence[Any], carry: Sequence[Any], xs: Sequence[Any]) -> tuple:
     """What `scan_call` gives."""
     reads = _Reads(body)
-    carries = loop.with_counts(len(consts), len(carry)).parts(body.inputs)[1]
-    split: list[list[Piece] | None] = []
-    for v, end in zip(carries, body.outputs, strict=False):
-        pieces = reads.pieces(end)
-        split.append(pieces if 1 < len(pieces) <= MOST and reads.fit(v, pieces) else None)
+    split = _split(body, loop.with_counts(len(consts), len(carry)), reads)
     if not any(split):
         return scan_call(body, loop, consts, carry, xs)
     starts: list[Any] = []
@@ -149,7 +159,7 @@ class _Reads:
         return found
 
     def fit(self, v: Var, pieces: Sequence[Piece]) -> bool:
-        """Whether what is computed from a carry reads one piece at a time. (To be handed out, it may be put together.)"""
+        """Whether what is computed from a carry reads one piece at a time; to be handed out it may be put together."""
         if is_key(v.dtype):
             return False
         views = self.views(v)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..ir.graph import Atom, Eqn, Graph, Lit, Var, scalar_key
+from ..ir.graph import Atom, Aval, Eqn, Graph, Lit, Var, scalar_key
 from ..ops.families import broadcast_p, reshape_p
 from ..ops.shape import slice_p
 from ..passes.pipeline import tidy
@@ -76,6 +76,43 @@ def stays(v: Var, start: Atom, end: Atom, constants: dict[Var, Atom]) -> bool:
     return key(end) == key(start) and start.aval == v.aval
 
 
+def alike(body: Graph, carry: Sequence[tuple[Var, Atom, Aval | None]], ends: Sequence[Atom]) -> dict[Var, Var]:
+    """Which carries are always what an earlier one is: they start alike, and step alike as long as they are alike.
+
+    **Arguments:** `carry`: the body's input, the start and the type of the result of each. **Source:** partition
+    refinement (Alpern, Wegman & Zadeck, *Detecting equality of variables in programs*, POPL 1988).
+    """
+    classes = _numbered([(key(start), v.aval, aval) for v, start, aval in carry])
+    while len(set(classes)) < len(classes):
+        step = _steps(body, {v: ("carry", c) for (v, *_), c in zip(carry, classes, strict=True)}, ends)
+        finer = _numbered(list(zip(classes, step, strict=True)))
+        if finer == classes:
+            break
+        classes = finer
+    first: dict[int, Var] = {}
+    return {v: first[c] for (v, *_), c in zip(carry, classes, strict=True) if first.setdefault(c, v) is not v}
+
+
+def _numbered(keys: Sequence[Any]) -> list[int]:
+    number: dict[Any, int] = {}
+    return [number.setdefault(k, len(number)) for k in keys]
+
+
+def _steps(body: Graph, code: dict[Var, Any], ends: Sequence[Atom]) -> list[int]:
+    """Numbers that are equal for ends that are equal, if those inputs are equal which have equal codes."""
+    number: dict[Any, int] = {}
+
+    def of(a: Atom) -> int:
+        known = code.get(a, a) if type(a) is Var else key(a)
+        return number.setdefault(known, len(number))
+
+    for e in body.eqns:
+        operands = tuple(sorted(map(of, e.inputs)) if e.prim.commutes else map(of, e.inputs))
+        same = number.setdefault((e.prim, operands, tuple(e.params.values())), len(number))
+        code.update((v, (same, k)) for k, v in enumerate(e.outputs))
+    return [of(a) for a in ends]
+
+
 @rule(scan_p)
 def _scan(eqn: Eqn, made: Made):
     outside: list[Eqn] = []
@@ -107,17 +144,20 @@ def _lean_scan(eqn: Eqn, made: Made) -> tuple[list[Eqn], Eqn | None, dict[Var, A
         fixed.add_constant(v, a)
     constants = dict(consts)
     kept: list[tuple[Var, Atom, Atom, Var]] = []
-    pairs: dict[tuple, Var] = {}
+    result: dict[Var, Var] = {}  # of the carries that are kept
+    twins = alike(body, [(v, start, out.aval) for (v, start), (_, out) in zip(carry, ends, strict=True)],
+                  [end for end, _ in ends])  # fmt: skip
     for (v, start), (end, out) in zip(carry, ends, strict=True):
-        twin = pairs.setdefault((key(start), v.aval, key(end)), v)
+        twin = twins.get(v, v)
         if stays(v, start, end, constants) and start.aval == out.aval:
             fixed.add_constant(v, start)
             constants[v] = start
             results[out] = start
-        elif twin is not v and out.aval == (other := next(k for k in kept if k[0] is twin))[3].aval:
-            instead[v], results[out] = twin, other[3]
+        elif twin in result:
+            instead[v], results[out] = twin, result[twin]
         else:
             kept.append((v, start, end, out))
+            result[v] = out
     for v, a in rows:
         spread = made_by(a, broadcast_p, made)
         if type(a) is Lit:
@@ -208,6 +248,9 @@ def _while(eqn: Eqn, made: Made):
     constants = dict(zip(body.inputs, on_body, strict=False))
     results: dict[Var, Atom] = {}
     kept = []
+    place: dict[Var, int] = {}  # of the carries that are kept
+    avals = [None if k == how.counter else out.aval for k, out in enumerate(eqn.outputs)]
+    twins = alike(body, list(zip(of_body, carry, avals, strict=True)), body.outputs)
     for k, (v, start, end, out) in enumerate(zip(of_body, carry, body.outputs, eqn.outputs, strict=True)):
         if k != how.counter and stays(v, start, end, constants) and start.aval == out.aval:
             fixed.add_constant(v, start)
@@ -215,8 +258,13 @@ def _while(eqn: Eqn, made: Made):
                 tested.add_constant(of_cond[k], start)
             constants[v] = start
             results[out] = start
+        elif v in twins and twins[v] in place:
+            in_body[v] = twins[v]
+            in_cond[of_cond[k]] = of_cond[place[twins[v]]]
+            results[out] = eqn.outputs[place[twins[v]]]
         else:
             kept.append(k)
+            place[v] = k
     if not results and not in_cond and not in_body and not inside:
         return None
     test = Graph([*tested.inputs, *(of_cond[k] for k in kept)], substituted(cond, in_cond), now(in_cond, cond.outputs))

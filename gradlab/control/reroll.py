@@ -187,7 +187,7 @@ class _Roller:
         write = self.writer
         consts = [write.atom(self.item(n)) for n in turn.consts]
         carries = [write.atom(self.item(n)) for _, start in turn.chains for n in start]
-        carries += [zeros_like(v) for v in body.inputs[len(consts) + len(carries) :][: len(turn.last)]]
+        carries += [zeros_like(v) for v in body.inputs[len(consts) + len(carries) :][: len(turn.last) + len(turn.kept)]]
         inputs = (*consts, *carries, *map(write.stacked, turn.rows))
         params = {"body": body, "loop": Loop(len(consts), len(carries), w.trips, False)}
         outs = tuple([Var(aval) for aval in scan_p.infer(*(a.aval for a in inputs), **params)])

@@ -1,30 +1,21 @@
 """What a loop keeps for its reverse pass: a minimum cut between what it computes and what the linear program reads.
 
 A value of an iteration is either kept (its bytes are written and read, and occupy memory for every iteration) or
-computed again from others that are kept or free. Both have a price in bytes moved, so the cheapest choice of all is a
-minimum cut. Free are what the loop was given anyway: constants, and the slices that come in.
+computed again from others that are kept or free. Both have a price in time, so the cheapest choice of all is a minimum
+cut. Free are what the loop was given anyway: constants, and the slices that come in.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from ..ir.extras import Later
 from ..ir.graph import Atom, Eqn, Graph, Var
-from ..ops.arith import abs_p, ceil_p, floor_p, maximum_p, minimum_p, sign_p
-from ..ops.compare import eq_p, ge_p, gt_p, le_p, lt_p, ne_p, select_p
-from ..ops.contract import dot_general_p
-from ..ops.convert import complex_p, conj_p, convert_p, imag_p, real_p
-from ..ops.elementwise import bitwise_and_p, bitwise_not_p, bitwise_or_p
-from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reshape_p, sub_p
-from ..ops.roll import roll_p
-from ..ops.shape import concatenate_p, iota_p, pad_p, rev_p, slice_p
 from ..transforms.split import divided, live_eqns, stretches
+from .prices import NEVER, again_price, kept_price
 
 cut = Later("gradlab.control.cut")
-NEVER = math.inf
 
 
 class Parts(NamedTuple):
@@ -74,7 +65,7 @@ def split_body(body: Graph, n_consts: int, n_carry: int, unknown: Sequence[bool]
     changing = [e for e in early if e.outputs and e.outputs[0] not in invariant]
     # What the loop hands out anyway is there to be read.
     given = {a for a, u in zip(body.outputs[n_carry:], out_unknown[n_carry:], strict=True) if not u}
-    kept, again = cheapest(changing, carries, list(needed), given)
+    kept, again = cheapest(changing, carries, list(needed), given, keep=kept_price(trips))
 
     late = [*again, *late]
     made = {v for e in late for v in e.outputs}
@@ -108,7 +99,7 @@ def cheapest(
     needed: Sequence[Var],
     given: Collection[Atom] = (),
     keep: Callable[[Var], float] | None = None,
-    price: Callable[[Eqn], float] | None = None,
+    price: Callable[[Eqn], float] = again_price,
 ) -> tuple[list[Var], list[Eqn]]:
     """Which values of an iteration to keep, and which equations to do again, so that all `needed` ones are there.
 
@@ -116,7 +107,7 @@ def cheapest(
     which exists only if it is kept. Everything else they read is there in any case. `given`: values that are written
     down in any case, so that keeping them costs the reading only.
     """
-    keep, price = keep or _bytes, price or _price
+    keep = keep or kept_price(1)
     number = {v: k for k, v in enumerate((*carries, *(v for e in eqns for v in e.outputs)))}
     targets = [v for v in needed if v in number]
     if not targets:
@@ -125,7 +116,7 @@ def cheapest(
     source, sink = 0, 1
     edges: list[tuple[int, int, float]] = []
     for v, k in number.items():
-        edges.append((2 * k + 2, 2 * k + 3, keep(v) / (2.0 if v in given else 1.0) + 1.0))
+        edges.append((2 * k + 2, 2 * k + 3, keep(v) / (2.0 if v in given else 1.0)))
     edges += [(source, 2 * number[v] + 2, NEVER) for v in carries]
     for e in eqns:
         again = price(e)
@@ -138,39 +129,3 @@ def cheapest(
     kept = [v for v, k in number.items() if there[2 * k + 2] and not there[2 * k + 3]]
     redone = {v for v, k in number.items() if not there[2 * k + 2]}
     return kept, live_eqns([e for e in eqns if not redone.isdisjoint(e.outputs)], [v for v in targets if v in redone])
-
-
-# -- prices, in bytes moved; elementwise work fuses into what reads it, a kept value does not
-
-_STACKING = 4096.0  # what the operations that put a value into its stack and take it out again cost beside its bytes
-
-
-def _bytes(v: Var) -> float:
-    """What keeping a value costs: written once, read once, each by an operation of its own."""
-    return 2.0 * v.aval.size * v.dtype.itemsize + _STACKING
-
-
-_FREE = frozenset((broadcast_p, reshape_p, permute_p, iota_p))
-_MOVES = frozenset((slice_p, concatenate_p, pad_p, rev_p, roll_p))
-_CHEAP = frozenset(
-    (add_p, sub_p, mul_p, neg_p, abs_p, sign_p, maximum_p, minimum_p, floor_p, ceil_p, eq_p, ne_p, lt_p, le_p, gt_p)
-    + (ge_p, select_p, convert_p, conj_p, real_p, imag_p, complex_p, bitwise_and_p, bitwise_or_p, bitwise_not_p)
-)
-_FLOPS_PER_BYTE = 4.0  # what a core multiplies while memory moves a byte
-
-
-def _price(eqn: Eqn) -> float:
-    """What computing an equation again costs; infinite where that is not worth thinking about."""
-    if eqn.prim is dot_general_p:
-        terms = math.prod(eqn.inputs[0].shape[a] for a in eqn.params["contract"][0])
-        return 2.0 * eqn.outputs[0].aval.size * terms / _FLOPS_PER_BYTE + 64.0
-    if eqn.prim in _FREE:
-        return 0.0
-    size = sum(v.aval.size * v.dtype.itemsize for v in eqn.outputs)
-    if eqn.prim in _CHEAP:
-        return 0.1 * size
-    if eqn.prim in _MOVES:
-        return 0.1 * size
-    if eqn.prim.scalars:
-        return 1.0 * size
-    return NEVER if eqn.graphs else 4.0 * (size + sum(a.aval.size * a.dtype.itemsize for a in eqn.inputs))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ir.graph import Atom, Aval, Eqn, Graph, Lit, Var, is_key
-from ..ops.dynamic import dynamic_slice_p
+from ..ops.dynamic import dynamic_slice_p, dynamic_update_slice_p
 from ..ops.families import broadcast_p, reshape_p
 from ..ops.shape import slice_p
 from ..passes.pipeline import tidy
@@ -17,16 +17,29 @@ from .repeats import DIFFERS, MOVES, STAYS, Window
 from .rows import Item, Row, moved, row_of, sliced
 
 _INT = Aval((), np.dtype("int32"))
+LARGE = 1 << 20  # bytes of a stack, from which on it is avoided ...
+FEW = 4  # ... if at most every fourth of its rows is read
 Ints = tuple[int, ...]
+
+
+class Kept(NamedTuple):
+    """A value of which a few turns' are read: `slots` turn -> place in an array of `aval`, `row` the places by turn.
+
+    The array goes round the loop; all other turns write into its last place.
+    """
+
+    slots: dict[int, int]
+    row: int
+    aval: Aval
 
 
 class Turn:
     """How one turn of a loop becomes the body of a scan.
 
     **Attributes:** `consts`: the numbers of what stays; `chains`: what is handed on, each (value of the turn, the
-    numbers it starts from: one, two, ... turns back); `last`: values handed on only to be there at the end; `rows`:
-    what differs, one item a turn; `stretch`: the type each row is stretched to, and along which axes; `ys`: values that
-    go out stacked; `reads`: what each slot is, in terms of these.
+    numbers it starts from: one, two, ... turns back); `last`: values handed on only to be there at the end; `kept`:
+    those of a few turns; `rows`: what differs, one item a turn; `stretch`: the type each row is stretched to, and along
+    which axes; `ys`: values that go out stacked; `reads`: what each slot is, in terms of these.
     **Arguments:** `item(number)`: what stands for a value now; `atom(item)`: that, written out.
     """
 
@@ -38,6 +51,7 @@ class Turn:
         self.consts: list[int] = []
         self.chains: list[tuple[int, Ints]] = []
         self.last: list[int] = []
+        self.kept: dict[int, Kept] = {}
         self.rows: list[Sequence[Item]] = []
         self.stretch: list[tuple[Aval, Ints | None]] = []
         self.ys: list[int] = []
@@ -153,25 +167,37 @@ class Turn:
     def choose_results(self, places: Sequence[tuple[int, int]]) -> None:
         """Decide how the values that are read outside, each (turn, value of the turn), come out."""
         turns = self.w.trips
-        early: dict[int, int] = {}  # value -> how long before the end it is read at the earliest
+        read: dict[int, list[int]] = {}  # value -> the turns whose it is
         for at, c in places:
-            early[c] = max(early.get(c, 0), turns - 1 - at)
-        for c, back in early.items():
+            read.setdefault(c, []).append(at)
+        for c, ats in read.items():
+            back = turns - 1 - min(ats)
             if c in self.cut or any(v == c and back < len(start) for v, start in self.chains):
                 continue
+            aval = self.code.values[self.w.base + c].aval
             # A carry starts from zeros, and there are no zeros among random keys.
-            stacks = back > 0 or is_key(self.code.values[self.w.base + c].dtype)
-            (self.ys if stacks else self.last).append(c)
+            if is_key(aval.dtype):
+                self.ys.append(c)
+            elif back == 0:
+                self.last.append(c)
+            elif turns * aval.size * aval.dtype.itemsize >= LARGE and len(ats) * FEW <= turns:
+                slots = {at: slot for slot, at in enumerate(sorted(ats))}
+                row = self._row_of_ints(tuple([slots.get(at, len(ats)) for at in range(turns)]))
+                self.kept[c] = Kept(slots, row, aval.reshaped((len(ats) + 1, *aval.shape)))
+            else:
+                self.ys.append(c)
 
     def result(self, at: int, c: int, outs: Sequence[Var]) -> Item:
         """What the value c of turn `at` is, after the loop."""
         if c in self.cut:
             return self.cut[c][at]
         n = sum(len(start) for _, start in self.chains)
-        if c in self.ys:
-            stacked = outs[n + len(self.last) + self.ys.index(c)]
+        if c in self.ys or c in self.kept:
+            behind = n + len(self.last)
+            which = self.ys.index(c) + len(self.kept) if c in self.ys else list(self.kept).index(c)
+            k = at if c in self.ys else self.kept[c].slots[at]
             aval = self.code.values[self.w.base + c].aval
-            return row_of(stacked, at, aval, self.eqns[self.w.start].where)
+            return row_of(outs[behind + which], k, aval, self.eqns[self.w.start].where)
         if c in self.last:
             return outs[n + self.last.index(c)]
         back, n = self.w.trips - 1 - at, 0
@@ -194,6 +220,7 @@ class Turn:
             tuple([(j, *starts) for j, starts in self.moved.items()]),
             tuple(self.cut),
             tuple(self.last),
+            tuple([(c, one.row, one.aval) for c, one in self.kept.items()]),
             tuple(self.ys),
         )
 
@@ -203,6 +230,7 @@ class Turn:
         consts = [Var(values[n].aval, values[n].name) for n in self.consts]
         chains = [[Var(values[w.base + c].aval) for _ in start] for c, start in self.chains]
         last = [Var(values[w.base + c].aval) for c in self.last]
+        kept = [Var(one.aval) for one in self.kept.values()]
         rows = [Var(items[0].aval) for items in self.rows]
         eqns: list[Eqn] = []
         local: dict[int, Atom] = {}
@@ -242,6 +270,14 @@ class Turn:
         ends: list[Atom] = []
         for (c, _), chain in zip(self.chains, chains, strict=True):
             ends += [read(*self._value(c)), *chain[:-1]]
-        outs = [*ends, *(local[c] for c in (*self.last, *self.ys))]
+        held: list[Atom] = []
+        for (c, one), v in zip(self.kept.items(), kept, strict=True):
+            update = Var(one.aval.reshaped((1, *one.aval.shape[1:])))
+            eqns.append(Eqn(reshape_p, (local[c],), (update,), {"shape": update.shape}))
+            after = Var(one.aval)
+            at = (rows[one.row], *[Lit(0, _INT)] * (v.ndim - 1))
+            eqns.append(Eqn(dynamic_update_slice_p, (v, update, *at), (after,), {}))
+            held.append(after)
+        outs = [*ends, *(local[c] for c in self.last), *held, *(local[c] for c in self.ys)]
         carries = [v for chain in chains for v in chain]
-        return tidy(Graph([*consts, *carries, *last, *rows], eqns, outs))
+        return tidy(Graph([*consts, *carries, *last, *kept, *rows], eqns, outs))

@@ -29,7 +29,8 @@ def apart(graph: Graph) -> Graph:
     if not any(eqn.prim in _WRITES for eqn in graph.eqns):
         return graph
     made = {v: eqn for eqn in graph.eqns for v in eqn.outputs}
-    meets = {eqn.outputs[0] for eqn in graph.eqns if eqn.prim in _WRITES and _meets(eqn, made)}
+    place = {v: k for k, eqn in enumerate(graph.eqns) for v in eqn.outputs}
+    meets = {eqn.outputs[0] for eqn in graph.eqns if eqn.prim in _WRITES and _meets(eqn, made, place)}
     if not meets:
         return graph
 
@@ -48,7 +49,7 @@ def apart(graph: Graph) -> Graph:
     return trace_graph(run, graph.in_avals, input_names(graph))
 
 
-def _meets(eqn: Eqn, made: dict[Var, Eqn]) -> bool:
+def _meets(eqn: Eqn, made: dict[Var, Eqn], place: dict[Var, int]) -> bool:
     """Whether an equation writes into a view of an array that its other operands are computed from."""
     root = eqn.inputs[0]
     while type(root) is Var and root in made and _is_view(made[root]):
@@ -57,11 +58,12 @@ def _meets(eqn: Eqn, made: dict[Var, Eqn]) -> bool:
         return False
     pending: list[Atom] = list(eqn.inputs[1:])
     seen: set[Atom] = set()
+    first = place.get(root, -1)  # what was made before it does not depend on it
     while pending:
         a = pending.pop()
         if a is root:
             return True
-        if a in made and a not in seen:
+        if type(a) is Var and place.get(a, -1) > first and a not in seen:
             seen.add(a)
             pending += made[a].inputs
     return False

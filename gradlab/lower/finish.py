@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from ..ir.graph import Eqn, Graph, Var
+from ..ir.graph import Atom, Eqn, Graph, Var
 from ..ir.primitive import Primitive
+from ..ops.families import broadcast_p
 from ..passes.pieces import pieces_in_place
 from ..passes.pipeline import tidy
 from ..passes.rolls import rolls_as_slices
@@ -18,8 +19,17 @@ from .apart import apart
 ARRANGE: dict[Primitive, Callable[..., tuple | None]] = {}
 
 
+class Stretch(NamedTuple):
+    """What an operand was stretched from, along which of its axes (see `broadcast`)."""
+
+    x: Any
+    axes: tuple[int, ...]
+
+
 def arranges(prim: Primitive) -> Callable[[Callable], Callable]:
-    """Registers `(operands, **params) -> outs`: the same in other equations, as it runs best on a CPU; None: as it is.
+    """Registers `(operands, stretches, **params) -> outs`: the same in other equations, as it runs best on a CPU.
+
+    For each operand it is told the `Stretch` that made it, or None. It answers None where all is well.
     """
 
     def register(fn: Callable[..., tuple | None]) -> Callable[..., tuple | None]:
@@ -47,15 +57,26 @@ def _arranged(graph: Graph) -> Graph:
     if not any(eqn.prim in ARRANGE for eqn in graph.eqns):
         return graph
 
+    made = {v: eqn for eqn in graph.eqns for v in eqn.outputs}
+
     def run(builder, *xs):
         value = dict(zip(graph.inputs, xs, strict=True))
+
+        def stretch(a: Atom) -> Stretch | None:
+            by = made.get(a) if type(a) is Var else None
+            if by is None or by.prim is not broadcast_p or type(x := by.inputs[0]) is not Var:
+                return None
+            return Stretch(value[x], by.params["axes"]) if x.aval.size < a.aval.size else None
+
         for eqn in graph.eqns:
             builder.where = eqn.where
             operands = tuple([value[a] if type(a) is Var else a for a in eqn.inputs])
-            outs = ARRANGE[eqn.prim](operands, **eqn.params) if eqn.prim in ARRANGE else None
-            value.update(
-                zip(eqn.outputs, outs or builder.record(eqn.prim, operands, eqn.params), strict=True)
-            )
+            outs = None
+            if eqn.prim in ARRANGE:
+                outs = ARRANGE[eqn.prim](operands, tuple(map(stretch, eqn.inputs)), **eqn.params)
+            if outs is None:
+                outs = builder.record(eqn.prim, operands, eqn.params)
+            value.update(zip(eqn.outputs, outs, strict=True))
         return [value[a] if type(a) is Var else a for a in graph.outputs]
 
     return trace_graph(run, graph.in_avals, input_names(graph))

@@ -101,6 +101,8 @@ def titles_of(graph: Graph, loops: Mapping[Place, Handed], caller: Place | None)
     `own_names`.
     """
     namer = _Namer(loops, caller)
+    namer.names.update(own_names(graph, caller))
+    namer.gradients(graph)
     namer.visit(graph)
     known = set(namer.names.values())
     return {v: _shortest(name, known) for v, name in namer.names.items()}
@@ -131,6 +133,21 @@ class _Namer:
         """The name, where there is none yet."""
         if name and type(a) is Var:
             self.names.setdefault(a, name)
+
+    def gradients(self, graph: Graph) -> None:
+        """Where some results are cotangents of the arguments, in their order, so are those between them."""
+        number = {v.name: k for k, v in enumerate(graph.inputs) if v.name}
+        known = {k: number.get((self.of(a) or "").removesuffix("_bar")) for k, a in enumerate(graph.outputs)}
+        if not any((self.of(a) or "").endswith("_bar") for a in graph.outputs):
+            return
+        for k, a in enumerate(graph.outputs):
+            if type(a) is not Var or self.of(a):
+                continue
+            first = max([i for j, i in known.items() if j < k and i is not None], default=-1)
+            last = min([i for j, i in known.items() if j > k and i is not None], default=len(graph.inputs))
+            fitting = [v for v in graph.inputs[first + 1 : last] if v.name and v.aval == a.aval]
+            if len(fitting) == 1:
+                self.give(a, f"{fitting[0].name}_bar")
 
     def visit(self, graph: Graph) -> None:
         for v, name in own_names(graph, self.caller).items():
@@ -185,12 +202,12 @@ class _Turns:
 
     def carry(self, inside: Var, out: Atom, start: Atom, end: Var) -> None:
         namer = self.namer
-        name = namer.of(inside) or self.made(inside, out) or namer.of(start)
+        name = namer.of(inside) or self.made(inside, out) or namer.of(end) or namer.of(start)
         if not name:
             return
         namer.give(inside, name)
         namer.give(out, name)
-        stem, suffix = _parted(name)
+        stem, suffix = parted(name)
         ends = self.handed.ends.get(stem, f"{stem}_end")
         if _backwards(suffix):
             if stem not in self.starts:  # no carry of the user's: the sum of what all turns say
@@ -201,7 +218,7 @@ class _Turns:
         else:
             first = f"{stem}_start{suffix}"
             namer.give(start, first)
-            self.starts.setdefault(stem, _parted(namer.of(start) or first)[0])
+            self.starts.setdefault(stem, parted(namer.of(start) or first)[0])
             namer.give(end, f"{ends}{suffix}")
 
     def made(self, inside: Var, out: Atom) -> str | None:
@@ -223,7 +240,7 @@ class _Turns:
         name = namer.of(inside)
         if not name:
             return
-        stem, suffix = _parted(name)
+        stem, suffix = parted(name)
         if namer.of(operand) and not suffix:
             self.rows.setdefault(stem, namer.of(operand) or "")
         namer.give(operand, stacked or (f"{self.rows[stem]}{suffix}" if stem in self.rows else f"{name}_stack"))
@@ -233,7 +250,7 @@ class _Turns:
         for eqn in self.body.graph.eqns:
             if eqn.prim is add_p and inside in eqn.inputs and eqn.where is not None:
                 stack = self.handed.stacks.get(place_of(eqn.where) or ())
-                suffix = _parted(self.namer.of(eqn.outputs[0]) or "")[1]
+                suffix = parted(self.namer.of(eqn.outputs[0]) or "")[1]
                 if stack and _backwards(suffix):
                     return f"{stack}{suffix}"
         return None
@@ -249,7 +266,7 @@ class _Turns:
                 namer.give(result, f"{called}{suffix}")
             return
         namer.elements[result] = name
-        stem, suffix = _parted(name)
+        stem, suffix = parted(name)
         if _backwards(suffix):
             called = self.rows.get(stem) if stem not in self.starts else None
         namer.give(result, f"{called}{suffix}" if called else f"{name}_stack")
@@ -260,7 +277,7 @@ def place_of(where: Where | None) -> Place | None:
     return None if where is None else (where.code, where.lasti)
 
 
-def _parted(name: str) -> tuple[str, str]:
+def parted(name: str) -> tuple[str, str]:
     """`h`, `_bar_dot` of `h_bar_dot`."""
     suffix = _SUFFIX.search(name)
     assert suffix is not None

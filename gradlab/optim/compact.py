@@ -51,7 +51,7 @@ def write(pairs: Any, s: Any, y: Any, lanes: Any = None) -> Any:
 def add_and_apply(
     pairs: Pairs, g: Any, s: Any, y: Any, wanted: Any, restart: Any, eps: Any, lanes: Any = None
 ) -> tuple[Pairs, Any]:
-    """(the pairs with the one written counted, if `wanted` and its curvature is positive; H g).
+    """(the pairs with the one written counted, if `wanted` and its curvature is positive; −H g).
 
     **Arguments:** `g` (n,): the gradient; `s`, `y` (n,): the pair just written; `restart`: no pair counts any more,
     the scale stays. A pair with s·y ≤ ε‖s‖‖y‖ is refused: that test has no scale.
@@ -77,8 +77,8 @@ def add_and_apply(
     rinv = jnp.where(here, column[:, None], pairs.rinv) * (kept & kept[:, None])
     p = _over(rinv, sg, small)
     v = g - _under(p, changes, small)
-    u = _under(d * p - gamma * _over(changes, v, small), rinv, small)
-    return Pairs(pairs.w, rinv, d, gamma, after, sg), gamma * v + _under(u, steps, small)
+    minus_u = _under(gamma * _over(changes, v, small) - d * p, rinv, small)
+    return Pairs(pairs.w, rinv, d, gamma, after, sg), _under(minus_u, steps, small) - gamma * v
 
 
 _SMALL = 4096  # entries of a matrix whose product is cheaper as one fused loop than as a call of the matrix library

@@ -14,28 +14,27 @@ from .linesearch import Search, Wolfe, advance, begin
 from .method import RUNNING, Method, Problem, blank, once
 from .result import Status
 
+ILL, MANY = 1e3, 100  # the condition that is to blame where a limit ends a solve, if it left so many iterations
 SEARCHING, ACCEPTED, RESCUED, RESTART, FAILED, FIRST = range(6)  # what a search has come to
-
-
-class Aside(NamedTuple):
-    """A point met on the way that is lower than the iterate; f is inf while there is none."""
-
-    x: Any
-    f: Any
-    g: Any
 
 
 class State(NamedTuple):
     """`method.State`, and what L-BFGS carries besides.
 
-    **Attributes:** `d` (n,): the direction; `slope`: g·d; `aside`: what is better than x, if anything is; `low` (2,):
-    the least f and ‖g‖∞ of the iterates; `stalled`: iterations in a row without progress that rounding could not make.
+    **Attributes:** `xs`, `gs` (3, n): the iterate, in row `at`; in row `aside` a point met on the way that is lower,
+    with its value `f_aside` (inf while there is none); and room for the next: which is which changes, and nothing is
+    copied. `d` (n,): the direction; `slope`: g·d; `low` (2,): the least f and ‖g‖∞ of the iterates; `stalled`:
+    iterations in a row without progress that rounding could not make; `bends` (2,): the least s·y/s·s [f/x²] and
+    s·y/y·y [x²/f] of all pairs: on a quadratic, one over their product is at most the Hessian's condition.
     """
 
     trial: Any
-    x: Any
+    xs: Any
+    gs: Any
+    at: Any
+    aside: Any
     f: Any
-    g: Any
+    f_aside: Any
     gnorm: Any
     step: Any
     n_iters: Any
@@ -44,9 +43,17 @@ class State(NamedTuple):
     slope: Any
     pairs: Any
     search: Search
-    aside: Aside
     low: Any
     stalled: Any
+    bends: Any
+
+    @property
+    def x(self) -> Any:
+        return row(self.xs, self.at)
+
+    @property
+    def g(self) -> Any:
+        return row(self.gs, self.at)
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,13 @@ class LBFGS(Method):
         zero = jnp.zeros((), problem.dtype)
         inf = zero + jnp.inf
         memory = self.memory or (20 if problem.n <= 1000 else 10)
+        fields, count, rows = blank(problem, x0), jnp.zeros((), jnp.int32), jnp.broadcast_to(x0, (3, *x0.shape))
+        del fields["x"], fields["g"]
         return State(
-            **blank(problem, x0), d=jnp.zeros_like(x0), slope=zero, pairs=self.no_pairs(memory, problem),
+            **fields, xs=rows, gs=jnp.zeros_like(rows), at=count, aside=count + 1, f_aside=inf, d=jnp.zeros_like(x0),
+            slope=zero, pairs=self.no_pairs(memory, problem),
             search=begin(zero, zero, zero, inf if self.bounded else None),
-            aside=Aside(x0, inf, jnp.zeros_like(x0)), low=jnp.stack([inf, inf]),
-            stalled=jnp.zeros((), jnp.int32),
+            low=jnp.stack([inf, inf]), stalled=count, bends=jnp.stack([inf, inf]),
         )  # fmt: skip
 
     def tell(self, problem: Any, state: State, f: jax.Array, g: jax.Array) -> State:
@@ -86,7 +95,9 @@ class LBFGS(Method):
             invisible = bracketed & (-search.alpha * state.slope <= eps * jnp.abs(state.f))
             ended = (search.trials >= self.max_trials) | invisible
             again = jnp.where(jnp.any(state.pairs.sy != 0), RESTART, FAILED)
-            end = jnp.where(bracketed, jnp.where(state.aside.f < state.f, RESCUED, again), FAILED)
+            end = jnp.where(bracketed, jnp.where(state.f_aside < state.f, RESCUED, again), FAILED)
+            # A direction that is none: g·H g is a sum of squares, but what is left of it may be rounding.
+            end, ended = jnp.where(state.slope < 0, end, again), ended | ~(state.slope < 0)
             return search, jnp.where(wolfe, ACCEPTED, jnp.where(ended, end, SEARCHING)).astype(jnp.int32)
 
         def decided() -> tuple[Search, Any]:
@@ -98,47 +109,43 @@ class LBFGS(Method):
         wolfe, rescued, restart, failed = (outcome == k for k in (ACCEPTED, RESCUED, RESTART, FAILED))
         moved, changed = wolfe | first, wolfe | first | rescued
         trial_gnorm = problem.optimality(state.trial, g)
-        x, f_at, g_at, gnorm = jax.tree_util.tree_map(
-            lambda new, better, old: jnp.where(moved, new, jnp.where(rescued, better, old)),
-            (state.trial, f, g, trial_gnorm),
-            (*state.aside, state.gnorm),
-            (state.x, state.f, state.g, state.gnorm),
-        )
-        # Rows that do not count are multiplied by zero, so what is written must be finite.
         finite = jnp.isfinite(f) & jnp.isfinite(trial_gnorm)
-        s, y = state.trial - state.x, jnp.where(finite, g - state.g, 0)
+        here = 3 - state.at - state.aside
+        xs, gs = (put(rows, here, new, problem.lanes) for rows, new in ((state.xs, state.trial), (state.gs, g)))
+        passed = moved & (state.f < f)
+        lower = ~changed & finite & (f < jnp.minimum(state.f, state.f_aside))
+        at = jnp.where(moved, here, jnp.where(rescued, state.aside, state.at))
+        aside = jnp.where(passed | rescued, state.at, jnp.where(lower, here, state.aside))
+        f_at = jnp.where(moved, f, jnp.where(rescued, state.f_aside, state.f))
+        gnorm = jnp.where(moved, trial_gnorm, state.gnorm)
+        f_aside = jnp.where(passed, state.f, jnp.where(lower, f, state.f_aside))
+        f_aside = jnp.where(changed & (f_at <= f_aside), jnp.inf, f_aside)
+        # Rows that do not count are multiplied by zero, so what is written must be finite.
+        s = state.trial - row(xs, state.at, problem.lanes)
+        y = jnp.where(finite, g - row(gs, state.at, problem.lanes), 0)
         pairs = self.write(problem, state.pairs, s, y)
+        x, g_at = row(xs, at, problem.lanes), row(gs, at, problem.lanes)
 
         def turn(pairs: Any) -> tuple:
             kept, d, cap = self.direction(problem, pairs, x, g_at, s, y, wolfe, restart)
             slope, dd = jnp.vdot(g_at, d), jnp.vdot(d, d)
             alpha = jnp.where(first, self.first_step(problem, f_at, dd), 1.0)
-            return kept._replace(w=None), d, slope, begin(alpha, f_at, slope, cap)
+            sy, ss, yy = jnp.vdot(s, y), jnp.vdot(s, s), jnp.vdot(y, y)
+            good = wolfe & (sy > eps * jnp.sqrt(ss * yy))
+            bends = jnp.where(good, jnp.minimum(state.bends, sy / jnp.stack([ss, yy])), state.bends)
+            return kept._replace(w=None), d, slope, begin(alpha, f_at, slope, cap), bends
 
         def stay(pairs: Any) -> tuple:
-            return pairs._replace(w=None), state.d, state.slope, search
+            return pairs._replace(w=None), state.d, state.slope, search, state.bends
 
         turns = changed | restart
         if problem.lanes is not None:  # all lanes take both branches; a matrix told of no pair is the one it was
             kept, *turned = turn(pairs)
-            d, slope, search = jax.tree_util.tree_map(
-                lambda a, b: jnp.where(turns, a, b), tuple(turned), (state.d, state.slope, search)
+            d, slope, search, bends = jax.tree_util.tree_map(
+                lambda a, b: jnp.where(turns, a, b), tuple(turned), (state.d, state.slope, search, state.bends)
             )
         else:
-            kept, d, slope, search = lax.cond(turns, turn, stay, pairs)
-        lower = finite & (f < jnp.minimum(state.f, state.aside.f))
-        aside = lax.cond(
-            ~changed & lower | moved & (state.f < f),
-            lambda aside: Aside(
-                *(
-                    jnp.where(moved, old, new)
-                    for old, new in zip((state.x, state.f, state.g), (state.trial, f, g), strict=True)
-                )
-            ),
-            lambda aside: aside,
-            state.aside,
-        )
-        aside = aside._replace(f=jnp.where(changed & (f_at <= aside.f), jnp.inf, aside.f))
+            kept, d, slope, search, bends = lax.cond(turns, turn, stay, pairs)
         now = jnp.stack([f_at, gnorm])
         progress = jnp.any(now < jnp.stack([state.low[0] - 4 * eps * jnp.abs(state.low[0]), 0.9 * state.low[1]]))
         stalled = jnp.where(changed, jnp.where(progress, 0, state.stalled + 1), state.stalled)
@@ -151,11 +158,12 @@ class LBFGS(Method):
         status = jnp.where(failed, why, status)
         status = jnp.where(f == -jnp.inf, Status.UNBOUNDED, status)
         return State(
-            trial=self.move(problem, x, d, search.alpha), x=x, f=f_at, g=g_at, gnorm=gnorm,
+            trial=self.move(problem, x, d, search.alpha), xs=xs, gs=gs, at=at, aside=aside, f=f_at, f_aside=f_aside,
+            gnorm=gnorm,
             step=jnp.where(wolfe, state.search.alpha, state.step),
             n_iters=state.n_iters + (changed & ~first), status=status, d=d, slope=slope,
-            pairs=kept._replace(w=pairs.w), search=search, aside=aside,
-            low=jnp.minimum(state.low, now), stalled=stalled,
+            pairs=kept._replace(w=pairs.w), search=search, low=jnp.minimum(state.low, now), stalled=stalled,
+            bends=bends,
         )  # fmt: skip
 
     def no_pairs(self, memory: int, problem: Problem) -> Any:
@@ -174,8 +182,8 @@ class LBFGS(Method):
         self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any
     ) -> tuple[Any, Any, Any]:
         """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
-        pairs, hg = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
-        return pairs, jnp.where(jnp.vdot(g, hg) > 0, -hg, -g), None
+        pairs, d = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
+        return pairs, d, None
 
     def first_step(self, problem: Any, f: Any, dd: Any) -> Any:
         """The first step along d, −g or like it, with d·d = `dd`."""
@@ -186,11 +194,27 @@ class LBFGS(Method):
         return x + alpha * d
 
     def finish(self, problem: Any, state: State) -> State:
-        swap = (state.aside.f < state.f) & ((state.status <= 0) | (state.status == Status.PRECISION_LIMIT))
-        x, f, g = jax.tree_util.tree_map(
-            lambda a, b: jnp.where(swap, a, b), tuple(state.aside), (state.x, state.f, state.g)
-        )
-        return state._replace(x=x, f=f, g=g, gnorm=problem.optimality(x, g))
+        swap = (state.f_aside < state.f) & ((state.status <= 0) | (state.status == Status.PRECISION_LIMIT))
+        f, at = (jnp.where(swap, a, b) for a, b in ((state.f_aside, state.f), (state.aside, state.at)))
+        state = state._replace(f=f, at=at)
+        limited = (state.status == Status.MAX_ITERS) | (state.status == Status.MAX_EVALS)
+        ill = limited & (state.bends[0] * state.bends[1] * ILL < 1) & (state.n_iters >= MANY)
+        status = jnp.where(ill, Status.ILL_CONDITIONED, state.status)
+        return state._replace(gnorm=problem.optimality(state.x, state.g), status=status)
+
+
+def row(rows: Any, k: Any, lanes: Any = None) -> Any:
+    """Row k of three."""
+    if lanes is None:
+        return lax.dynamic_index_in_dim(rows, k, keepdims=False)
+    return jnp.where(k == 0, rows[0], jnp.where(k == 1, rows[1], rows[2]))
+
+
+def put(rows: Any, k: Any, new: Any, lanes: Any) -> Any:
+    """The rows with `new` as row k."""
+    if lanes is None:
+        return lax.dynamic_update_index_in_dim(rows, new, k, 0)
+    return jnp.where((jnp.arange(len(rows), dtype=jnp.int32) == k)[:, None], new, rows)
 
 
 def first_step(f: Any, gg: Any, eps: Any) -> Any:

@@ -107,6 +107,14 @@ class Status(IntEnum):
         ),
     )
     CALLBACK = -7, "the callback asked to stop; the point it saw is returned."
+    ILL_CONDITIONED = (
+        -10,
+        (
+            "stopped after max_iters iterations or max_evals evaluations, before converging, and f is ill-conditioned: "
+            "its curvature along some steps was more than 1,000 times that along others. Going on helps little; use "
+            'method="newton-cg" (or "trust-region" for few variables), or scale the variables.'
+        ),
+    )
     NO_ROOT = (
         -9,
         (

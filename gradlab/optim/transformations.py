@@ -23,7 +23,7 @@ from .method import RUNNING, Method
 class _Vector:
     """What a method asks of a problem when all it gets are values: the size and dtype of x."""
 
-    lower = upper = None
+    lower = upper = lanes = None
 
     def __init__(self, flat: Flat):
         self.flat, self.n, self.dtype = flat, flat.size, flat.dtype

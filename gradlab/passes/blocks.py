@@ -6,6 +6,9 @@ pieces, each in an array of zeros of full size. Pieces that do not overlap need 
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..ir.graph import Aval, Eqn, Graph, Lit, Var
@@ -16,6 +19,7 @@ from .simplify import is_number, made_by
 
 FEW = 4  # blocks that may be dearer to join than to add up
 MOST = 64  # blocks in one joint: beyond that, XLA compiles it slowly
+OPEN = 32  # joints that are filled at a time
 
 
 class _Block(NamedTuple):
@@ -93,17 +97,7 @@ def _block(a: Var | Lit, made: dict[Var, Eqn]) -> _Block | None:
 
 def _joined(eqn: Eqn, terms: list, made: dict[Var, Eqn]) -> list[Eqn] | None:
     """Equations for the sum of `terms` with fewer of them, or None where none are joined."""
-    rows: list[list[_Block]] = []
-    for a in dict.fromkeys(terms):
-        block = _block(a, made)
-        if block is None or terms.count(a) > 1:
-            continue
-        for row in rows:
-            if len(row) < MOST and _fits(block, row):
-                row.append(block)
-                break
-        else:
-            rows.append([block])
+    rows = _rows([block for a, n in Counter(terms).items() if n == 1 and (block := _block(a, made))])
     good = [row for row in rows if _pays(row, made)]
     if not good:
         return None
@@ -119,8 +113,32 @@ def _joined(eqn: Eqn, terms: list, made: dict[Var, Eqn]) -> list[Eqn] | None:
     return [*eqns[:-1], Eqn(last.prim, last.inputs, eqn.outputs, last.params, last.where)]
 
 
-def _fits(block: _Block, row: list[_Block]) -> bool:
-    return all(b.axis == block.axis and (block.stop <= b.start or b.stop <= block.start) for b in row)
+def _rows(blocks: Iterable[_Block]) -> list[list[_Block]]:
+    """The blocks in rows of at most `MOST` that do not overlap, each from start to end.
+
+    Each goes where it fits first among the last `OPEN` rows of its axis that are not full: looking at all of them would
+    cost the square of their number.
+    """
+    rows: list[list[_Block]] = []
+    still_open: dict[int, list[list[_Block]]] = {}
+    for block in blocks:
+        candidates = still_open.setdefault(block.axis, [])
+        for row in candidates:
+            at = bisect_left(row, block.start, key=_start)
+            if (at == 0 or row[at - 1].stop <= block.start) and (at == len(row) or block.stop <= row[at].start):
+                row.insert(at, block)
+                if len(row) == MOST:
+                    candidates.remove(row)
+                break
+        else:
+            rows.append([block])
+            candidates.append(rows[-1])
+            del candidates[:-OPEN]
+    return rows
+
+
+def _start(block: _Block) -> int:
+    return block.start
 
 
 def _pays(row: list[_Block], made: dict[Var, Eqn]) -> bool:
@@ -141,7 +159,6 @@ def _is_computed(a: Var | Lit, made: dict[Var, Eqn]) -> bool:
 
 def _concatenated(row: list[_Block], aval: Aval, eqn: Eqn, eqns: list[Eqn]) -> Var:
     """The blocks in their places, zeros in between."""
-    row = sorted(row, key=lambda block: block.start)
     axis, at, parts = row[0].axis, 0, []
     zero = aval.dtype.type(0).item()
     for block in [*row, None]:

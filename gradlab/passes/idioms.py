@@ -20,6 +20,8 @@ from ..ops.convert import convert_p, stop_gradient_p
 from ..ops.families import add_p, broadcast_p, mul_p, neg_p, permute_p, reduce_sum_p, reshape_p, sub_p
 from ..ops.reduce import reduce_max_p, reduce_min_p
 
+FAR, NEAR = 1000, 20  # equations a shift is followed through, at first, and where that has taken long
+
 
 class Shift(NamedTuple):
     """How a value answers to m + δ: it grows by power·δ, or (if `scales`) is multiplied by exp(power·δ).
@@ -48,7 +50,13 @@ def hold_extrema(graph: Graph) -> Graph:
     results = {a for a in graph.outputs if type(a) is Var}
     held: dict[Var, Var] = {}
     eqns: list[Eqn] = []
-    found = {n for n in candidates if _is_invariant(graph, n, readers, results)}
+    found, looks = set(), 0
+    for n in candidates:
+        # All together take time in proportion to the length of the program.
+        invariant, took = _is_invariant(graph, n, readers, results, FAR if looks < 3 * len(graph.eqns) else NEAR)
+        looks += took
+        if invariant:
+            found.add(n)
     for number, eqn in enumerate(graph.eqns):
         inputs = tuple([held.get(a, a) if type(a) is Var else a for a in eqn.inputs])
         if eqn.prim is not stop_gradient_p:
@@ -62,12 +70,17 @@ def hold_extrema(graph: Graph) -> Graph:
     return Graph(graph.inputs, eqns, graph.outputs) if found else graph
 
 
-def _is_invariant(graph: Graph, number: int, readers: Mapping[Var, list[int]], results: set[Var]) -> bool:
-    """Whether no output changes when the extremum of equation `number` is shifted."""
+def _is_invariant(
+    graph: Graph, number: int, readers: Mapping[Var, list[int]], results: set[Var], most: int
+) -> tuple[bool, int]:
+    """Whether no output changes when the extremum of equation `number` is shifted; how many equations were looked at.
+
+    A shift that is still there after `most` of them counts as one that stays.
+    """
     (m,) = graph.eqns[number].outputs
     shift: dict[Var, Shift] = {m: Shift(False, Fraction(1), frozenset(range(m.ndim)))}
     if m in results or all(graph.eqns[n].prim is stop_gradient_p for n in readers.get(m, ())):
-        return False
+        return False, 0
     queue: list[int] = []
     queued: set[int] = set()
 
@@ -78,20 +91,22 @@ def _is_invariant(graph: Graph, number: int, readers: Mapping[Var, list[int]], r
                 heappush(queue, n)
 
     enqueue(m)
+    looks = 0
     while queue:
         eqn = graph.eqns[heappop(queue)]
+        looks += 1
         rule = _RULES.get(eqn.prim)
         shifts = [shift.get(a) if type(a) is Var else None for a in eqn.inputs]
-        after = rule(eqn, shifts) if rule else None
+        after = rule(eqn, shifts) if rule and looks <= most else None
         if after is None:
-            return False
+            return False, looks
         if after.power:
             (out,) = eqn.outputs
             if out in results:
-                return False
+                return False, looks
             shift[out] = after
             enqueue(out)
-    return True
+    return True, looks
 
 
 _RULES: dict[Primitive, Callable[[Eqn, Shifts], Shift | None]] = {}

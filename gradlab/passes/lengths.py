@@ -25,20 +25,29 @@ def lengths(graph: Graph) -> Graph:
     """(x*) -> (y*) keeps its type and values; √ of a sum of squares is `root` of it."""
     if not any(eqn.prim is sqrt_p for eqn in graph.eqns):
         return graph
-    return rewrite(graph, _root)
+    known: dict[Atom, bool] = {}  # sums may share terms, of which each is looked through once
+
+    def root(eqn: Eqn, made: Made) -> Eqn | None:
+        if eqn.prim is not sqrt_p or eqn.outputs[0].dtype.kind == "c":
+            return None
+        if not _sums_squares(eqn.inputs[0], made, known, 0):
+            return None
+        return Eqn(root_p, eqn.inputs, eqn.outputs, eqn.params, eqn.where)
+
+    return rewrite(graph, root)
 
 
-def _root(eqn: Eqn, made: Made) -> Eqn | None:
-    if eqn.prim is not sqrt_p or eqn.outputs[0].dtype.kind == "c" or not _sums_squares(eqn.inputs[0], made, 0):
-        return None
-    return Eqn(root_p, eqn.inputs, eqn.outputs, eqn.params, eqn.where)
-
-
-def _sums_squares(a: Atom, made: Made, depth: int) -> bool:
+def _sums_squares(a: Atom, made: Made, known: dict[Atom, bool], depth: int) -> bool:
     """Whether `a` is a sum of squares of real numbers, or of sizes of complex ones, times positive constants."""
     eqn = made.get(a) if type(a) is Var else None
     if eqn is None or depth > DEEPEST:
         return False
+    if a not in known:
+        known[a] = _is_sum(eqn, a, made, known, depth)
+    return known[a]
+
+
+def _is_sum(eqn: Eqn, a: Atom, made: Made, known: dict[Atom, bool], depth: int) -> bool:
     prim, xs = eqn.prim, eqn.inputs
     if prim is integer_pow_p:
         return eqn.params["y"] > 0 and eqn.params["y"] % 2 == 0 and a.dtype.kind != "c"
@@ -53,10 +62,10 @@ def _sums_squares(a: Atom, made: Made, depth: int) -> bool:
     if prim in (mul_p, div_p):
         scale = [x for x in xs if type(x) is Lit and not isinstance(x.value, complex) and x.value > 0]
         first = xs[0] if prim is div_p or type(xs[0]) is Var else xs[1]
-        return bool(scale) and type(first) is Var and _sums_squares(first, made, depth + 1)
+        return bool(scale) and type(first) is Var and _sums_squares(first, made, known, depth + 1)
     if prim is convert_p and xs[0].dtype.kind not in "fV":
         return False
-    return prim in _KEEPS and all(_sums_squares(x, made, depth + 1) for x in xs)
+    return prim in _KEEPS and all(_sums_squares(x, made, known, depth + 1) for x in xs)
 
 
 def _is_size_squared(a: Atom, made: Made) -> bool:

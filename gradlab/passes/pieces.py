@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..ir.graph import Eqn, Graph, Lit, Var, is_key
 from ..ops.dynamic import dynamic_update_slice
 from ..ops.families import add_p
@@ -17,6 +19,8 @@ from ..ops.shape import concatenate_p, pad_p
 from ..trace.stage import input_names, trace_graph
 
 SMALL = 1 << 14  # bytes; above it the copies cost more than the decisions
+
+MOST = 256  # terms of a sum that are looked at
 
 Piece = tuple[Any, tuple[int, ...]]  # an atom, and where its first element goes
 
@@ -92,7 +96,7 @@ def _leaves(eqn: Eqn, made: dict[Var, Eqn], readers: dict, within: set[Var]) -> 
     while pending:
         a = pending.pop()
         by = made.get(a) if type(a) is Var else None
-        if by is None:
+        if by is None or len(inner) > MOST:
             return None
         if by.prim is add_p and len(readers[a]) == 1:
             inner.append(a)
@@ -104,9 +108,11 @@ def _leaves(eqn: Eqn, made: dict[Var, Eqn], readers: dict, within: set[Var]) -> 
         if type(value) is not Lit or value.value != 0:
             return None
         pieces.append((x, by.params["low"]))
-    boxes = [[(k, k + n) for k, n in zip(start, x.shape, strict=True)] for x, start in pieces]
-    for k, one in enumerate(boxes):
-        if any(all(a[0] < b[1] and b[0] < a[1] for a, b in zip(one, other, strict=True)) for other in boxes[:k]):
+    taken = np.zeros(eqn.outputs[0].shape, bool)  # of a small array
+    for x, start in pieces:
+        place = taken[tuple([slice(k, k + n) for k, n in zip(start, x.shape, strict=True)])]
+        if place.any():
             return None
+        place[...] = True
     within.update(inner)
     return pieces[::-1]

@@ -21,6 +21,10 @@ from .probes import Probe, Verdict, compare
 from .reading import opened
 
 MODES = ("fwd", "rev")
+_WIDER = (
+    ", or check in double precision, where differences keep more digits: "
+    "jax.config.update('jax_enable_x64', True), and arguments in float64."
+)
 SEPARATE = 16  # so many arguments are probed one by one, more of them together
 
 
@@ -120,7 +124,8 @@ def _forward(probe: Probe, along: Sequence[np.ndarray]) -> None:
         raise DerivativeError(
             f"differences of {probe.label} at these arguments are too rough to judge its derivative by: for "
             f"{_place(probe.results[blind[0]], probe.values()[blind[0]], verdicts[blind[0]].index)} they give "
-            f"{verdicts[blind[0]].wanted} ± {verdicts[blind[0]].error:.1g}. Choose a point away from jumps and poles."
+            f"{verdicts[blind[0]].wanted} ± {verdicts[blind[0]].error:.1g}. Choose a point away from jumps and poles"
+            + ("." if probe.unit < 1e-10 else _WIDER)
         )
 
 

@@ -22,7 +22,7 @@ from ..api import cache_info, grad
 from ..api.arguments import name_of
 from ..ir.errors import ArgumentError, GradlabError
 from ..ir.graph import is_inexact
-from ..ir.where import INTERNAL
+from ..ir.where import INTERNAL, PACKAGE
 from ..trace.avals import aval_of
 from .checks import check_grads
 from .cost import cost
@@ -31,13 +31,28 @@ from .draw import draw
 from .report import report
 from .source import show, source
 
-_EXAMPLE = "python -m gradlab diagnose model.py:loss --args 'np.ones((3, 2)), 0.5'"
+_TEACHES = """\
+A file model.py in which
+
+    import gradlab.numpy as np
+    def loss(w, x): return np.tanh(w @ x).sum()
+
+is looked at with
+
+    python -m gradlab source model.py:loss --args 'np.ones((3, 2)), np.ones(2)' --grad
+    python -m gradlab diagnose model.py:loss --args 'np.ones((3, 2)), np.ones(2)'
+
+COMMAND --help says more. The status is 0, 1 if something is wrong with the function, 2 if with the command."""
 _PACKAGES = ("gradlab", "jax", "jaxlib", "numpy", "optax", "scipy", "matplotlib", "tqdm", "orbax-checkpoint")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 where something is wrong with the function, 2 with the command."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     if options.command == "doctor":
         print(_doctor())
         return 0
@@ -73,15 +88,18 @@ def _users_own(error: Exception) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="python -m gradlab",
         description="Look at a function and its derivative.",
-        epilog=f"example: {_EXAMPLE}",
+        epilog=_TEACHES,
+        formatter_class=raw,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, (run, text) in _COMMANDS.items():
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    for name, (run, text, example) in _COMMANDS.items():
         sentence = f"{text[0].upper()}{text[1:]}."
-        sub = commands.add_parser(name, help=text, description=sentence, epilog=f"example: {_EXAMPLE}")
+        shown = f"example: python -m gradlab {name} model.py:loss --args 'np.ones((3, 2)), np.ones(2)'{example}"
+        sub = commands.add_parser(name, help=text, description=sentence, epilog=shown, formatter_class=raw)
         sub.set_defaults(run=run)
         sub.add_argument("function", help="module:function, or path/to/file.py:function (dots reach into classes)")
         sub.add_argument(
@@ -95,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--grad", action="store_true", help="of the gradient by all real arguments, not the function"
             )
         if name in ("draw", "report"):
-            sub.add_argument("--output", default=None, help=f"the file to write; {name}.html if not given")
+            sub.add_argument("-o", "--output", default=None, help=f"the file to write; {name}.html if not given")
     commands.add_parser("doctor", help="print versions, devices, precision and caches")
     return parser
 
@@ -103,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
 def _function(where: str) -> Callable:
     module, colon, path = where.rpartition(":")
     if not colon or not module or not path:
-        raise ArgumentError(f"a function is named as module:function or file.py:function, got {where!r}.")
+        hint = f" Write {where}:loss for its function loss." if where.endswith(".py") else ""
+        raise ArgumentError(f"a function is named as module:function or file.py:function, got {where!r}.{hint}")
     if module.endswith(".py"):
         found: Any = _from_file(Path(module))
     else:
@@ -212,17 +231,18 @@ def _report(fun: Callable, args: tuple, options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS: dict[str, tuple[Callable, str]] = {
-    "show": (_show, "print the program as gradlab holds it, with shapes, dtypes and lines"),
-    "source": (_source, "print the jax.numpy program that runs"),
-    "cost": (_cost, "count operations, traffic and memory, of the function and its gradient"),
+_COMMANDS: dict[str, tuple[Callable, str, str]] = {
+    "show": (_show, "print the program as gradlab holds it, with shapes, dtypes and lines", ""),
+    "source": (_source, "print the jax.numpy program that runs", " --grad"),
+    "cost": (_cost, "count operations, traffic and memory, of the function and its gradient", ""),
     "check": (
         _check,
         "check its derivatives against differences; status 1 and the equation at fault if they are wrong",
+        " --x64",
     ),
-    "diagnose": (_diagnose, "say why a gradient is zero, NaN, tiny or wrong in its digits; status 1 for NaN"),
-    "draw": (_draw, "write a drawing of the program, .svg or .html"),
-    "report": (_report, "write a page with all of this"),
+    "diagnose": (_diagnose, "say why a gradient is zero, NaN, tiny or wrong in its digits; status 1 for NaN", ""),
+    "draw": (_draw, "write a drawing of the program, .svg or .html", " --grad -o loss.svg"),
+    "report": (_report, "write a page with all of this", " -o loss.html"),
 }
 
 
@@ -232,7 +252,8 @@ def _doctor() -> str:
         try:
             rows.append((package, importlib.metadata.version(package)))
         except importlib.metadata.PackageNotFoundError:
-            rows.append((package, "not installed"))
+            here = f", read from {PACKAGE}" if package == "gradlab" else ""
+            rows.append((package, f"not installed{here}"))
     rows += [("device", f"{d.platform}:{d.id} {d.device_kind}") for d in jax.devices()]
     rows.append(("double precision", "on" if jax.config.jax_enable_x64 else "off (jax_enable_x64)"))  # type: ignore[attr-defined]
     rows.append(("compilation cache", str(jax.config.jax_compilation_cache_dir or "none (jax_compilation_cache_dir)")))  # type: ignore[attr-defined]

@@ -92,9 +92,9 @@ def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
         zeros = [unmoved(graph, v, leaf) or silenced(graph, inputs, seen, cts, v, leaf) for v, leaf in quiet]
         found += together([one for one in zeros if one is not None])
         found += handed_over(program.notes.asked) if quiet else []
-        found += thinned(graph, inputs, list(zip(leaves, names, strict=True)), slopes)
         found += saturated(graph, inputs, leaves)
         found += out_of_scale(graph, seen, cts, leaves, names, slopes, float(value))
+        found += thinned(graph, inputs, list(zip(leaves, names, strict=True)), slopes)
         found += cancellation(graph, inputs, lambda wide: scalar_of(program.again(wide)), active, names)
     found += hidden(graph, inputs, seen) if not any(one.kind == "non-finite" for one in found) else []
     return Diagnosis(name, tuple(found), tuple(summary))

@@ -130,7 +130,7 @@ class _Picture(NamedTuple):
 
 def _picture(graph: Graph, together: bool, name: str, titles: dict[Var, str], is_body: bool) -> _Picture:
     """The drawing of one program; `titles`: what its values, and those of the programs it carries, are called."""
-    parts = parts_of(graph, together)
+    parts = parts_of(graph, together, titles)
     if len(parts) > MOST:
         raise ArgumentError(
             f"a drawing has at most {MOST} boxes, {name} would have {len(parts)}. Draw a part of it, smaller arguments "

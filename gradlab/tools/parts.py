@@ -5,11 +5,13 @@ The roles: what computes the value (primal), what only the derivative needs of i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from ..ir.graph import Atom, Eqn, Graph, Var
 from ..ir.where import Where
+from ..lower.titles import parted
 
 
 class Role(Enum):
@@ -36,12 +38,13 @@ class Part:
     results: list[Var] = field(default_factory=list)
 
 
-def parts_of(graph: Graph, together: bool = True) -> list[Part]:
+def parts_of(graph: Graph, together: bool, titles: Mapping[Var, str]) -> list[Part]:
     """The program's arguments and equations as parts, in an order in which they could run.
 
-    **Arguments:** `together`: whether equations of one line may share a part, or each has one.
+    **Arguments:** `together`: whether equations of one line may share a part, or each has one. `titles`: what values
+    are called, by which it is known that they are tangents or cotangents.
     """
-    roles = roles_of(graph)
+    roles = roles_of(graph, titles)
     found: list[Part] = [Part(Role.INPUT, None, results=[v]) for v in graph.inputs]
     home: dict[Var, int] = {v: k for k, v in enumerate(graph.inputs)}
     before: list[int] = [0] * len(found)  # of each part, those it depends on, as bits
@@ -124,22 +127,23 @@ def _in_order(found: list[Part], home: dict[Var, int]) -> list[Part]:
     return order
 
 
-def roles_of(graph: Graph) -> dict[Var, Role]:
+def roles_of(graph: Graph, titles: Mapping[Var, str]) -> dict[Var, Role]:
     """The role of each value: by its name in the derivative, or by what it is made of."""
     roles: dict[Var, Role] = dict.fromkeys(graph.inputs, Role.INPUT)
     for eqn in graph.eqns:
-        role = _role(eqn, roles)
+        role = _role(eqn, roles, titles)
         roles.update(dict.fromkeys(eqn.outputs, role))
     return roles
 
 
-def _role(eqn: Eqn, roles: dict[Var, Role]) -> Role:
+def _role(eqn: Eqn, roles: dict[Var, Role], titles: Mapping[Var, str]) -> Role:
     suffix = eqn.where.suffix if eqn.where is not None else ""
-    if any(role is Role.COTANGENT for _, inner in eqn.graphs for role in roles_of(inner).values()):
+    called = "".join(parted(titles.get(v, ""))[1] for v in eqn.outputs) or suffix or ""
+    if any(role is Role.COTANGENT for _, inner in eqn.graphs for role in roles_of(inner, titles).values()):
         return Role.COTANGENT
     of = {roles[a] for a in eqn.inputs if type(a) is Var}
-    if (suffix and "_bar" in suffix) or Role.COTANGENT in of:
+    if "_bar" in called or Role.COTANGENT in of:
         return Role.COTANGENT
-    if (suffix and "_dot" in suffix) or Role.TANGENT in of:
+    if "_dot" in called or Role.TANGENT in of:
         return Role.TANGENT
     return Role.RESIDUAL if suffix is None else Role.PRIMAL

@@ -29,6 +29,7 @@ slopes = Later("gradlab.tools.slopes")
 _STYLE = """
 body { font: 14px system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #1c1917 }
 pre { background: #fafaf9; border: 1px solid #e7e5e4; padding: 10px; overflow-x: auto; font-size: 12px; margin: 0 }
+pre.words { white-space: pre-wrap }
 .side { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 12px; align-items: start }
 @media (max-width: 1000px) { .side { grid-template-columns: minmax(0, 1fr) } }
 .scroll { overflow-x: auto }
@@ -90,7 +91,7 @@ def _report(name: str, own: Callable, fun: Callable, args: tuple, kwargs: dict) 
     diagnosis = diagnose(fun)(*args, **kwargs)
     curves = slopes.picture(slopes.curves(graph, program.inputs, program.active))
     sections = {
-        "What is conspicuous": f"<pre>{escape(str(diagnosis))}</pre>",
+        "What is conspicuous": f'<pre class="words">{escape(str(diagnosis))}</pre>',
         "The function, and its gradient as it runs": _side_by_side(own, source(slope)(*args, **kwargs)),
         "Does the tangent touch the curve?": f'<div class="fit">{curves}</div>',
         "The gradient as a drawing": _drawing(slope, args, kwargs),

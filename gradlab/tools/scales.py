@@ -16,6 +16,7 @@ from ..ir.where import Where
 from ..ops.arith import exp_p, logistic_p, maximum_p, minimum_p
 from ..ops.compare import select_p
 from ..ops.elementwise import atan_p, tanh_p
+from ..ops.families import broadcast_p
 from ..ops.special import erf_p, erfc_p
 from .finding import Finding, at_line, name_of_value, share
 from .observe import Producers, Seen, local_slopes, observed, seen
@@ -145,10 +146,11 @@ def _by_line(graph: Graph, cts: dict[Any, Seen]) -> dict[tuple, tuple[float, int
 
 
 def _through(eqn: Eqn, cts: dict[Any, Seen], reads: dict[Var, int]) -> float:
-    # What other equations read too has its cotangent from them as well.
-    moving = [a for a in eqn.inputs if type(a) is Var and a in cts and cts[a].rms and reads[a] == 1]
+    # What other equations read too has its cotangent from them as well; and what is summed up may cancel, as it does
+    # on the way to the maximum that a softmax subtracts.
+    moving = [a for a in eqn.inputs if type(a) is Var and a in cts and cts[a].rms]
     outs = [v for v in eqn.outputs if v in cts and cts[v].rms]
-    if len(moving) != 1 or len(outs) != 1:
+    if len(moving) != 1 or len(outs) != 1 or reads[moving[0]] != 1 or eqn.prim is broadcast_p:
         return 0.0
     return _norm(cts[moving[0]]) / _norm(cts[outs[0]])
 

@@ -3,7 +3,8 @@
     git clone --recurse-submodules https://github.com/data-apis/array-api-tests
     python -m pip install -r array-api-tests/requirements.txt
 
-It tests gradlab.numpy as it is outside a trace; with --traced, each call through a trace of its own (traced.py).
+It tests gradlab.numpy as it is outside a trace; with --traced, each call through a trace of its own (traced.py). Where
+the environment variable ARRAY_API_TESTS names a checkout, the path may be left out. What is no option here is pytest's.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ def skips(traced: bool) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the array API's conformance suite.")
-    parser.add_argument("suite", type=Path, help="a checkout of array-api-tests with its submodule")
+    parser.add_argument("suite", type=Path, help="a checkout of array-api-tests with its submodule; comes first")
     parser.add_argument("--max-examples", type=int, default=5, help="examples for each test (default 5)")
     parser.add_argument("--traced", action="store_true", help="test the tracers")
     parser.add_argument("--jax", action="store_true", help="test jax.numpy itself, to compare")
     parser.add_argument("--all", action="store_true", help="skip nothing")
-    given, more = parser.parse_known_args()
+    words, named = sys.argv[1:], os.environ.get("ARRAY_API_TESTS")
+    if named and (not words or words[0].startswith("-")):
+        words.insert(0, named)
+    given, more = parser.parse_known_args(words)
     module = "tests.array_api.traced" if given.traced else "jax.numpy" if given.jax else "gradlab.numpy"
     paths = [str(HERE.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | {

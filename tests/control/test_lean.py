@@ -66,6 +66,34 @@ def chained(lx, a, x, rows):
     return lx.scan(step, (a, a, x), rows)
 
 
+def in_step(lx, a, x, rows):
+    """p, q and r are one carry, which reads s; u starts as they do and leaves them later; v only starts like s."""
+
+    def step(c, row):
+        p, q, r, s, t, u, v = c
+        new = lx.np.sin(q) * a + row * s
+        return (new, lx.np.sin(p) * a + row * t, a * lx.np.sin(r) + t * row, s + r, t + q, new + u * 0.5, v + u), p
+
+    return lx.scan(step, (x, x, x, x * 0.5, x * 0.5, x, x * 0.5), rows)
+
+
+def apart(lx, a, x, rows):
+    """Each is the other a turn before, but for one step: they are alike until then."""
+    return lx.scan(lambda c, row: ((c[1] + row, c[0]), None), (x, x), rows)[0]
+
+
+def counting(lx, a, x):
+    """Two of the carries that the condition reads are one."""
+
+    def turn(s):
+        n, m, y, z = s
+        return n + 1, m + 1, y * z * a, z * y * a
+
+    if lx is GL:
+        return lx.while_loop(lambda s: s[0] + s[1] < 6, turn, (0, 0, x, x))
+    return lx.scan(lambda s, _: (turn(s), None), (0, 0, x, x), None, length=3)[0]
+
+
 def waiting(lx, a, x):
     """A while loop; in JAX, where it has no reverse mode, a scan of the same length."""
 
@@ -85,7 +113,9 @@ def branches(lx, a, x):
 SCANS = {  # (consts, carries, slices, stacked)
     "invariant": (invariant, (2, 1, 1, 0)),
     "constant_results": (constant_results, None),
-    "twice": (twice, (0, 2, 1, 2)),
+    "twice": (twice, (0, 1, 1, 1)),
+    "in_step": (in_step, (1, 3, 1, 1)),
+    "apart": (apart, (0, 2, 1, 0)),
     "spread": (spread, (2, 1, 1, 0)),
     "chained": (chained, (1, 1, 1, 0)),
 }
@@ -104,7 +134,7 @@ def test_scan(name):
 def test_derivatives():
     for name, (fun, _) in SCANS.items():
         agree(fun, (0.7, X, ROWS), second=name == "chained")
-    for fun in (waiting, branches):
+    for fun in (waiting, branches, counting):
         agree(fun, (0.7, X), second=fun is waiting)
 
 
@@ -119,6 +149,11 @@ def test_while_loop():
     how = eqn.params["how"]
     assert (how.n_cond, how.n_body, len(eqn.outputs)) == (0, 1, 2)
     assert graph.outputs[2] is graph.inputs[0]
+
+
+def test_a_while_loop_carries_what_is_alike_once():
+    eqn, _ = only(lambda a, x: counting(GL, a, x), 0.7, X, name="while_loop")
+    assert len(eqn.outputs) == 2
 
 
 def test_cond():

@@ -15,6 +15,7 @@ from gradlab.optim.lbfgsb import cauchy_point, subspace_minimum
 from gradlab.optim.linesearch import Wolfe, advance, begin
 from gradlab.optim.methods import method_named
 from gradlab.optim.minimize import limits_of
+from gradlab.optim.result import Status
 from gradlab.optim.solver import solver_of
 
 
@@ -41,11 +42,11 @@ def test_the_compact_form_is_the_two_loop_recursion(n):
         s = rng.normal(size=n)
         y = -a @ s if k == 5 else a @ s  # one without positive curvature
         g = g + y
-        pairs, hg = compact.add_and_apply(compact.write(pairs, s, y), g, s, y, True, False, 1e-16)
+        pairs, d = compact.add_and_apply(compact.write(pairs, s, y), g, s, y, True, False, 1e-16)
         if k != 5:
             kept = [*kept, (s, y)][-4:]
         s, y = kept[-1]
-        assert np.allclose(hg, two_loop(kept, s @ y / (y @ y), g), rtol=1e-9, atol=1e-9)
+        assert np.allclose(-d, two_loop(kept, s @ y / (y @ y), g), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 1.0, 30.0])
@@ -90,6 +91,16 @@ def test_no_more_evaluations_than_scipy():
         assert problem.solved(float(result.f)), result
         ours[make] = int(result.n_evals)
     assert sum(ours.values()) <= 0.95 * sum(SCIPY.values()), ours
+
+
+def test_an_ill_conditioned_problem_is_called_that():
+    problem = problems.quadratic()  # condition 1e6, 1000 variables
+    result = minimize(problem.fun, problem.x0, gtol=1e-6, max_iters=150)
+    assert result.status is Status.ILL_CONDITIONED and not result.success
+    assert "ill-conditioned" in result.message and "newton-cg" in result.message
+    assert minimize(problem.fun, problem.x0, gtol=1e-6, max_iters=20).status is Status.MAX_ITERS
+    better = minimize(problem.fun, problem.x0, "newton-cg", gtol=1e-6)
+    assert better.success and int(better.n_evals) <= 100
 
 
 def test_the_loop_copies_no_history_and_evaluates_f_in_one_place():

@@ -79,7 +79,7 @@ def test_what_is_wrong_with_the_function_is_status_1(model, capsys):
 @pytest.mark.parametrize(("command", "ending"), [("draw", "svg"), ("draw", "html"), ("report", "html")])
 def test_files_are_written(command, ending, model, tmp_path, capsys):
     path = tmp_path / f"out.{ending}"
-    assert main([command, f"{model}:loss", "--args", GOOD, "--output", str(path)]) == 0
+    assert main([command, f"{model}:loss", "--args", GOOD, "-o", str(path)]) == 0
     assert "tanh" in path.read_text() and str(path) in capsys.readouterr().out
 
 
@@ -89,7 +89,7 @@ def test_files_are_written(command, ending, model, tmp_path, capsys):
         ("a_model.py:los", GOOD, "has no 'los'. It has: Models, cube, loss, typo"),
         ("nowhere.py:loss", GOOD, "no file"),
         ("nowhere:loss", GOOD, "cannot be imported"),
-        ("a_model.py", GOOD, "module:function"),
+        ("a_model.py", GOOD, "Write a_model.py:loss"),
         ("a_model.py:scale", GOOD, "no function"),
         ("a_model.py:loss", "np.ones(3), y", "NameError"),
         ("a_model.py:loss", "np.ones(3),", "loss(w, x) was given 1 argument: missing a required argument: 'x'"),
@@ -116,6 +116,11 @@ def test_the_gradient_is_by_the_real_arguments(model, capsys):
     Path(model).write_text(MODEL + "def power(x, n):\n    return x**n\n")
     assert main(["source", f"{model}:power", "--args", "3.0, 2", "--grad"]) == 0
     assert "# f64[]~, i64[]~ -> f64[]~\n" in capsys.readouterr().out
+
+
+def test_no_command_is_answered_with_the_help(capsys):
+    assert main([]) == 2
+    assert "python -m gradlab diagnose model.py:loss --args" in capsys.readouterr().err
 
 
 def test_doctor_and_help_from_a_shell():

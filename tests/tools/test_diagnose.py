@@ -365,7 +365,21 @@ def partly_masked(x):
     return y.sum()
 
 
+def partly_dead_in_a_scan(w, xs):
+    def step(h, x):
+        h = gnp.maximum(w @ h + x, 0.0)  # fault
+        return h, h
+
+    return (gl.scan(step, gnp.zeros(3), xs)[1] ** 2).sum()
+
+
 PARTS = {
+    "partly_dead_in_a_scan": (
+        partly_dead_in_a_scan,
+        (np.ones((3, 3)), np.array([1.0, -50.0, 1.0]) + np.zeros((4, 3))),
+        "a part of the gradients of w (5 of 9 numbers), xs (4 of 12 numbers) is zero",
+        "0.0 wins the maximum in 4 of 12 numbers",
+    ),
     "partly_dead": (
         partly_dead,
         (np.ones((2, 3)), np.array([0.0, -50.0, 0.0]), np.ones((4, 2))),
@@ -383,6 +397,16 @@ def test_what_thins_a_gradient_is_named(name):
     f, args, said, why = PARTS[name]
     (found,) = [one for one in gl.diagnose(f)(*args).findings if one.kind == "partly zero"]
     assert found.line == line_of_fault(f) and said in found.message and why in found.message
+
+
+def test_the_maximum_that_a_softmax_subtracts_does_not_vanish():
+    def loss(w, x):
+        z = x @ w
+        z = z - gnp.max(z, axis=1, keepdims=True)
+        return -(z - gnp.log(gnp.exp(z).sum(axis=1, keepdims=True)))[:, 0].mean()
+
+    said = gl.diagnose(loss)(RNG.standard_normal((4, 3)).astype(np.float32), np.float32(RNG.standard_normal((6, 4))))
+    assert not said, str(said)
 
 
 def test_what_is_never_read_is_no_fault():

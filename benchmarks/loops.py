@@ -1,18 +1,21 @@
 """Gradients of loops beside jax.grad and jax.grad of jax.checkpoint, interleaved in one process, float64.
 
-Run:  python benchmarks/loops.py          (--quick: a tenth of the time; --only PART: rows with that in the name)
+Run:  python benchmarks/loops.py          (--quick: a tenth of the time; --only PART: rows with that in the name;
+--sections scan,while,python: some of them, the others stay in the results as they were)
 
   scan rows   time and XLA's temporary memory of the compiled gradient; jax's and jax.checkpoint's as multiples of
               gradlab's (above 1 gradlab is the faster, the smaller)
   while rows  a reverse-mode gradient through a while_loop beside forward mode and beside jax.grad of a scan of the same
               length, for trip counts known only at run time
-Prints a table and writes benchmarks/results/loops.json. Rows of Python loops are in loops_python.py.
+  python rows loops written in Python, those of loops_python.py
+Prints a table, then each bar beside what was measured, and writes benchmarks/results/loops.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +24,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import loops_python
 import numpy as np
+from loop_bars import bars
 from report import duration, machine, size, times
 from timing import interleaved, medians, ratio
 
@@ -29,6 +34,7 @@ import gradlab as gl
 import gradlab.numpy as gnp
 
 RESULTS = Path(__file__).resolve().parent / "results"
+SECTIONS = ("scan", "while", "python")
 TOLERANCE = 1e-9
 GRADLAB = SimpleNamespace(np=gnp, scan=gl.scan)
 JAX = SimpleNamespace(np=jnp, scan=jax.lax.scan)
@@ -332,25 +338,53 @@ def show(row: dict) -> None:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the time, and more noise")
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--no-write", action="store_true", help="print only")
-    options = parser.parse_args()
-    jax.config.update("jax_enable_x64", True)
+def measured(section: str, options: argparse.Namespace) -> Any:
+    """The rows of a section, shown as they come."""
     budget = 0.4 if options.quick else 4.0
+    if section == "python":
+        found = loops_python.rows(options.quick)
+        loops_python.print_rows(found)
+        return found
+    if section == "while":
+        return of_while(50, budget / 8)
     rows = []
     for work in SCANS:
         if options.only in work.name:
             rows.append(of_scan(work, budget))
             show(rows[-1])
-    if options.only in "while_loop":
-        rows += of_while(50, budget / 8)
+            jax.clear_caches()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the time, and more noise")
+    parser.add_argument("--only", default="", help="scan rows whose name contains this; implies --sections scan")
+    parser.add_argument("--sections", default="", help=f"of {', '.join(SECTIONS)}: those to run, with commas")
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    options = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    sections = options.sections.split(",") if options.sections else ["scan"] if options.only else list(SECTIONS)
+    if not set(sections) <= set(SECTIONS):
+        parser.error(f"--sections takes {', '.join(SECTIONS)}, got {options.sections}")
+    path = RESULTS / "loops.json"
+    results = json.loads(path.read_text()) if path.exists() and sections != list(SECTIONS) else {}
+    start = time.perf_counter()
+    for section in sections:
+        rows = measured(section, options)
+        if section == "scan" and options.only:
+            before = {row["program"]: row for row in results.get("scan", [])}
+            before.update((row["program"], row) for row in rows)
+            rows = [before[work.name] for work in SCANS if work.name in before]
+        results[section] = rows
+    results |= {"machine": machine(), "quick": options.quick}
+    results["bars"] = bars(results)
+    print(f"\n{time.perf_counter() - start:.0f} s; the bars:")
+    for bar in results["bars"]:
+        print(f"  {'met   ' if bar['met'] else 'MISSED'}  {bar['bar']:<68}{bar['got']}")
     if not options.no_write:
         RESULTS.mkdir(exist_ok=True)
-        results = {"machine": machine(), "quick": options.quick, "rows": rows}
-        (RESULTS / "loops.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

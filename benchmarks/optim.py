@@ -1,7 +1,8 @@
-"""Minimisers side by side: `python benchmarks/optim.py SECTION... [--solvers NAME,...] [--only TEXT] [--json FILE]`.
+"""Minimisers side by side: `python benchmarks/optim.py [SECTION...] [--all] [--quick] [--solvers NAME,...]`.
 
-Sections: mgh, tenfold (starts 10·x0), bounded, condition, size, batched; all of them unless named. Float64, ‖g‖∞ ≤
-1e-6, at most 2000 iterations. Solved: f − f* ≤ 1e-6·max(1, |f*|), f* any minimum the problem's source gives.
+Sections: mgh, tenfold (starts 10·x0), bounded, condition, size, batched; all of them unless named, in about six minutes
+on two quiet cores. Float64, ‖g‖∞ ≤ 1e-6, at most 2000 iterations. Solved: f − f* ≤ 1e-6·max(1, |f*|), f* any minimum
+the problem's source gives. Each number stands beside its bar; a run of all sections writes results/optim.json and .md.
 """
 
 from __future__ import annotations
@@ -11,29 +12,53 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import optim_scale
+from optim_bars import SCIPY, bars, write_table
 from optim_peers import SOLVERS, Counter
-from report import duration, machine, times
+from report import duration, machine
 from timing import interleaved
 
 from gradlab.optim import problems
 
-SCIPY = "scipy L-BFGS-B"
 SECTIONS = ("mgh", "tenfold", "bounded", "condition", "size", "batched")
+RESULTS = Path(__file__).parent / "results"
+# Whom a section compares unless --all or --solvers says otherwise: those that are best at something.
+USUAL = {
+    "mgh": ("lbfgs", "trust-region", SCIPY, "scipy BFGS", "scipy trust-exact", "optax lbfgs", "jaxopt LBFGS",
+            "optimistix BFGS"),
+    "tenfold": ("lbfgs", SCIPY, "optax lbfgs", "optimistix BFGS"),
+    "bounded": ("lbfgsb", SCIPY, "jaxopt LBFGSB"),
+    "condition": ("lbfgs", "newton-cg", SCIPY, "scipy trust-exact", "optax lbfgs"),
+}  # fmt: skip
+STRIDE = 3  # of the problems, each which is timed too
+
+
+@cache
+def counting(fun: Callable, name: str, bounds: Any) -> tuple[Counter, Callable]:
+    """A solver of `fun` that counts, kept: from another start it is compiled already."""
+    counter = Counter()
+    box = None if bounds is None else tuple(np.asarray(bound) for bound in bounds)
+    return counter, SOLVERS[name].make(counter.counted(fun), box)
+
+
+hillstrom = cache(problems.more_garbow_hillstrom)  # the same functions in both sections
 
 
 def measure(problem: problems.Problem, name: str, timed: bool) -> dict[str, Any]:
     """Evaluations, whether it is solved, and the seconds of the first call (the counted one is compiled apart)."""
-    solver, counter = SOLVERS[name], Counter()
+    solver = SOLVERS[name]
     bounds = problem.bounds if solver.bounded else None
     row: dict[str, Any] = {}
-    answer = solver.make(counter.counted(problem.fun), bounds)(problem.x0)
+    counter, run = counting(problem.fun, name, bounds and tuple(tuple(map(float, bound)) for bound in bounds))
+    counter.n = 0
+    answer = run(problem.x0)
     x = np.asarray(answer.x)
     if bounds is not None:
         row["inside"] = bool(np.all((x >= bounds[0]) & (x <= bounds[1])))
@@ -52,9 +77,11 @@ def _fresh(fun: Callable) -> Callable:
     return lambda x: fun(x)
 
 
-def compare(chosen: list[problems.Problem], names: list[str], timed: bool) -> list[dict[str, Any]]:
+def compare(chosen: list[problems.Problem], names: list[str], stride: int) -> list[dict[str, Any]]:
+    """A row a problem; each `stride`-th of them is timed too (0: none)."""
     rows = []
-    for problem in chosen:
+    for k, problem in enumerate(chosen):
+        timed = stride > 0 and k % stride == 0
         row: dict[str, Any] = {"problem": problem.name, "n": problem.n}
         for name in names:
             try:
@@ -64,7 +91,7 @@ def compare(chosen: list[problems.Problem], names: list[str], timed: bool) -> li
         if timed:
             runs = {name: row[name].pop("run") for name in names if "run" in row[name]}
             calls = {name: partial(run, problem.x0) for name, run in runs.items()}
-            for name, seconds in interleaved(calls, budget=1.0, rounds=(5, 15)).items():
+            for name, seconds in interleaved(calls, budget=0.5, rounds=(5, 15)).items():
                 row[name]["seconds"] = statistics.median(seconds)
         rows.append(row)
         cells = [f"{row[n]['evals']}{'' if row[n]['solved'] else '!'}" for n in names]
@@ -111,24 +138,24 @@ def summary(rows: list[dict[str, Any]], names: list[str]) -> None:
     print(flush=True)
 
 
-def section(name: str, solvers: list[str] | None, only: str, timed: bool) -> Any:
+def section(name: str, args: argparse.Namespace) -> Any:
     print(f"\n== {name}\n")
     if name in ("size", "batched"):
-        return optim_scale.size(solvers) if name == "size" else optim_scale.batched(solvers)
+        return getattr(optim_scale, name)(args.names, args.quick)
     chosen = {
-        "mgh": problems.more_garbow_hillstrom,
-        "tenfold": lambda: tuple(p.scaled(10) for p in problems.more_garbow_hillstrom()),
+        "mgh": hillstrom,
+        "tenfold": lambda: tuple(p.scaled(10) for p in hillstrom()),
         "bounded": problems.bounded,
         "condition": lambda: (problems.quadratic(),),
     }[name]()
     names = [n for n, s in SOLVERS.items() if s.bounded == (name == "bounded") or n == SCIPY]
-    names = [n for n in names if solvers is None or n in solvers]
+    wanted = args.names or (names if args.all else USUAL[name])
+    names = [n for n in names if n in wanted]
     print(f"{'':<33}{''.join(f'{n[:17]:>18}' for n in names)}")
-    rows = compare([p for p in chosen if only in p.name], names, timed)
+    chosen = [p for p in chosen if args.only in p.name]
+    stride = 0 if args.no_time or name != "mgh" else 1 if args.all else STRIDE
+    rows = compare(chosen[:4] if args.quick else chosen, names, stride)
     summary(rows, names)
-    if SCIPY in names and name == "bounded" and "lbfgsb" in names:
-        better = [r for r in rows if r["lbfgsb"]["solved"] and r["lbfgsb"]["evals"] <= r[SCIPY]["evals"]]
-        print(f"lbfgsb needs no more evaluations than SciPy on {times(100 * len(better) / len(rows))[:-1]} %")
     if name == "condition":
         for n in names:
             print(f"{n:<20}{rows[0][n]['evals']:>8} evaluations, {rows[0][n]['word']}")
@@ -136,23 +163,35 @@ def section(name: str, solvers: list[str] | None, only: str, timed: bool) -> Any
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--solvers", help=f"comma-separated, of: {', '.join(SOLVERS)}")
+    parser.add_argument("--all", action="store_true", help="every solver, every problem timed")
+    parser.add_argument("--quick", action="store_true", help="four problems, small sizes, few repeats: does it run?")
     parser.add_argument("--only", default="", help="problems whose name contains this")
     parser.add_argument("--no-time", action="store_true", help="count evaluations only: half the compilations")
-    parser.add_argument("--json", type=Path, help="write what was measured here")
+    parser.add_argument("--json", type=Path, help="write what was measured here, and the bars beside it as .md")
     args = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
-    solvers = None if args.solvers is None else [s.strip() for s in args.solvers.split(",")]
-    unknown = [s for s in (solvers or []) if s not in SOLVERS] + [s for s in args.sections if s not in SECTIONS]
+    args.names = None if args.solvers is None else [s.strip() for s in args.solvers.split(",")]
+    unknown = [s for s in (args.names or []) if s not in SOLVERS] + [s for s in args.sections if s not in SECTIONS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
-    results = {"machine": machine()}
+    results: dict[str, Any] = {"machine": machine()}
+    found, began = [], time.perf_counter()
     for name in args.sections or SECTIONS:
-        results[name] = section(name, solvers, args.only, not args.no_time)
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1, default=str))
+        results[name] = section(name, args)
+        now = bars(name, results[name]) if results[name] else []
+        found += now
+        print("\n".join(map(str, now)), flush=True)
+    met = sum(bar.met for bar in found)
+    print(f"\n{met} of {len(found)} bars met; {duration(time.perf_counter() - began)}")
+    results["bars"] = [{**asdict(bar), "met": bar.met} for bar in found]
+    whole = not (args.sections or args.names or args.only or args.quick or args.no_time)
+    path = args.json or (RESULTS / "optim.json" if whole else None)
+    if path is not None:
+        path.write_text(json.dumps(results, indent=1, default=str))
+        write_table(path.with_suffix(".md"), results["machine"], found)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -24,12 +26,18 @@ from gradlab.optim.problems.statistics import logistic_loss
 MEMORY = 10
 
 
-def bandwidth(n: int = 2**24) -> float:
-    """Bytes a second of a copy, read and write counted, of n float64 numbers."""
-    copy = jax.jit(lambda x: x + 1)
-    x = jnp.zeros(n)
-    seconds = interleaved({"copy": lambda: copy(x).block_until_ready()}, budget=1.0, rounds=(7, 20))["copy"]
-    return 16 * n / min(seconds)
+def bandwidth(n: int = 2**23) -> float:
+    """Bytes a second of a copy, read and write counted, of n float64 numbers between arrays that are there already."""
+    source, target = np.ones(n), np.zeros(n)
+    parts = np.array_split(np.arange(n), os.cpu_count() or 1)
+    slices = [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+    with ThreadPoolExecutor(len(slices)) as pool:
+        calls = {
+            "one": lambda: np.copyto(target, source),
+            "all": lambda: list(pool.map(lambda at: np.copyto(target[at], source[at]), slices)),
+        }
+        seconds = interleaved(calls, budget=0.3, rounds=(7, 20))
+    return 16 * n / min(min(times) for times in seconds.values())
 
 
 def bytes_of_an_iteration(n: int) -> int:
@@ -89,19 +97,28 @@ def _scipy(fun, iters):
     return lambda x0: scipy.optimize.minimize(value_and_grad, x0, jac=True, method="L-BFGS-B", options=options)
 
 
-def size(solvers: list[str] | None, sizes: tuple[int, ...] = (1000, 100_000, 1_000_000)) -> list[dict[str, Any]]:
-    """Per iteration: the difference of a long and a short run over the difference of their lengths."""
+LENGTHS = {1000: (20, 220), 100_000: (15, 65), 1_000_000: (12, 32)}  # n -> iterations of a short and a long run
+
+
+def size(solvers: list[str] | None, quick: bool = False) -> list[dict[str, Any]]:
+    """Per iteration: the difference of a long and a short run over the difference of their lengths.
+
+    The bandwidth is measured again beside each size, before and after it, so that both see the same machine.
+    """
     makers = {"lbfgs": _own, "optax lbfgs": _optax, "jaxopt LBFGS": _jaxopt, "scipy L-BFGS-B": _scipy}
     makers = {k: v for k, v in makers.items() if solvers is None or k in solvers}
-    speed = bandwidth()
-    print(f"copy bandwidth {speed / 1e9:.1f} GB/s; history {MEMORY}")
     rows = []
-    for n in sizes:
-        short, long = (20, 220) if n < 10_000 else (15, 65) if n < 500_000 else (12, 32)
+    for n, (short, long) in LENGTHS.items():
+        if quick and n > 100_000:
+            continue
         fun, x0 = hard_quadratic(n)
         x0 = jnp.asarray(x0)
         runs = {(name, k): partial(make(fun, k), x0) for name, make in makers.items() for k in (short, long)}
-        seconds = interleaved({str(key): run for key, run in runs.items()}, budget=20.0, rounds=(3, 12))
+        before = bandwidth()
+        rounds = (1, 2) if quick else (3, 12)
+        seconds = interleaved({str(key): run for key, run in runs.items()}, budget=10.0, rounds=rounds)
+        speed = max(before, bandwidth())
+        print(f"copy bandwidth {speed / 1e9:.1f} GB/s; history {MEMORY}")
         least = bytes_of_an_iteration(n)
         row: dict[str, Any] = {"n": n}
         for name in makers:
@@ -154,11 +171,12 @@ LOOPS = {
 }
 
 
-def batched(solvers: list[str] | None) -> list[dict[str, Any]]:
+def batched(solvers: list[str] | None, quick: bool = False) -> list[dict[str, Any]]:
     """Evaluations executed for all lanes at once, against the slowest lane's own; time against one after the other."""
     rows = []
     for title, (fun, inputs, axes) in (("64 starts", starts()), ("32 logistic regressions", regressions())):
         print(f"{title:<26}{'executed':>10}{'slowest':>10}{'ratio':>8}{'together':>12}{'in turn':>12}{'speed-up':>10}")
+        everyone, compared = {}, {}
         for name, loop in LOOPS.items():
             if solvers is not None and name not in solvers:
                 continue
@@ -180,10 +198,17 @@ def batched(solvers: list[str] | None) -> list[dict[str, Any]]:
                     jax.block_until_ready(single(*given))
 
             calls = {"together": partial(_run, together, inputs), "in turn": in_turn}
-            seconds = medians(interleaved(calls, budget=10.0, rounds=(3, 15)))
-            ratio = executed / max(alone)
+            everyone |= {(name, what): call for what, call in calls.items()}
+            compared[name] = (executed, max(alone))
+        timed = interleaved(
+            {str(key): call for key, call in everyone.items()}, budget=15.0, rounds=(1, 2) if quick else (3, 15)
+        )
+        taken = medians(timed)
+        for name, (executed, slowest) in compared.items():
+            seconds = {what: taken[str((name, what))] for what in ("together", "in turn")}
+            ratio = executed / slowest
             gain = seconds["in turn"] / seconds["together"]
-            rows.append({"problem": title, "solver": name, "executed": executed, "slowest": max(alone), **seconds})
-            print(f"  {name:<24}{executed:>10}{max(alone):>10}{ratio:>8.2f}{duration(seconds['together']):>12}"
+            rows.append({"problem": title, "solver": name, "executed": executed, "slowest": slowest, **seconds})
+            print(f"  {name:<24}{executed:>10}{slowest:>10}{ratio:>8.2f}{duration(seconds['together']):>12}"
                   f"{duration(seconds['in turn']):>12}{times(gain):>10}", flush=True)  # fmt: skip
     return rows

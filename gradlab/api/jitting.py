@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..control.call import checkpoint_call
 from ..control.reroll import ROLLING, rerolling
 from ..ir.errors import ArgumentError
 from ..lower.compile import Executable
@@ -37,7 +38,8 @@ def jit(
 
     **Arguments:** `fun`: any function gradlab can trace, derivatives included. `options`: those of `jax.jit`
     (`static_argnums`, `static_argnames`, `donate_argnums`, `donate_argnames`, `device`, `in_shardings`, ...).
-    `reroll`: whether long repetitions that Python loops leave become scans (see `rerolling`). `branches`: what happens
+    `reroll`: whether long repetitions that Python loops leave become scans (see `rerolling`); if not, they do not in
+    a program around this one either. `branches`: what happens
     when Python asks for the value of an argument (`if`, `while`, `int()`, `range(int(n))`): "refuse" raises;
     "specialize" follows the value, and compiles one program for each way through the function, at most
     `max_specializations` for one combination of the arguments' types. Every call then waits for its answers; a wrong
@@ -78,7 +80,10 @@ def jit(
         if builder is not None:
             if any(is_jax_tracer(x) for x in reading.given):
                 raise _ClosesOverTracer
-            return tree_unflatten(out_tree, [builder.operand(out, None) for out in inline(graph, builder, inputs)])
+            # As one equation, whatever is done to it, it is hidden from the trace around it, whose loops are rolled.
+            hidden = None if reroll else checkpoint_call(graph, inputs, None, "everything")
+            outs = inline(graph, builder, inputs) if hidden is None else hidden
+            return tree_unflatten(out_tree, [builder.operand(out, None) for out in outs])
         return tree_unflatten(out_tree, Executable(graph, name_of(fun), keep_rules=True).traced(inputs))
 
     compiled = jax.jit(read, **options)

@@ -29,7 +29,7 @@ from ..trace.builder import bind, bind1
 from ..trace.stage import current, trace_graph
 from ..transforms.split import live_eqns
 from .carries import call_in_pieces, has_pieces
-from .prices import NEVER, abreast_price, fed_price, price, stacked_price
+from .prices import NEVER, abreast_price, fed_price, kept_price, price, stacked_price
 from .residuals import cheapest
 from .scan import Loop, scan_call, scan_p
 
@@ -124,6 +124,8 @@ def sections(body: Graph, loop: Loop) -> Sections | None:
     saved = sum(price(eqn) for eqn in (*moved, *after) if left.isdisjoint(eqn.outputs))
     spent = sum(map(abreast_price, (*moved, *redone, *after))) + sum(map(fed_price, into))
     spent += sum(stacked_price(v) for v in out if v not in ys)
+    if loop.length % _turns(loop, into, out):  # the results of the turns left over are joined to the others: a copy
+        spent += sum(kept_price(loop.length)(a) for a in ys if type(a) is Var)
     if saved - spent < WORTH * sum(map(price, body.eqns)):
         return None
     return Sections(moved, [*again, *inside], [*redone, *after], sums, into, out)
@@ -151,15 +153,19 @@ def _sums(body: Graph, carries: Sequence[Var]) -> dict[int, Atom]:
 
 
 def strip_length(length: int, n_bytes: int) -> int:
-    """How many turns go abreast, of so many bytes each: all, or best a divisor of their number."""
+    """How many turns go abreast, of so many bytes each: all, or as many as leave the fewest over."""
     most = max(FEWEST, min(LONGEST, STRIP // max(n_bytes, 1)))
     if length <= most:
         return length
-    return next((n for n in range(most, most // 4, -1) if length % n == 0), most)
+    return min(range(most, most // 4, -1), key=lambda n: length % n)
+
+
+def _turns(loop: Loop, into: Sequence[Var], out: Sequence[Var]) -> int:
+    return strip_length(loop.length, sum(v.aval.size * v.dtype.itemsize for v in (*into, *out)))
 
 
 def _in_strips(body: Graph, loop: Loop, parts: Sections, consts: list[Any], carry: list[Any], rows: list[Any]) -> tuple:
-    turns = strip_length(loop.length, sum(v.aval.size * v.dtype.itemsize for v in (*parts.into, *parts.out)))
+    turns = _turns(loop, parts.into, parts.out)
     if turns == loop.length:
         return _strip(body, loop, parts, consts, carry, rows)
     many, left = divmod(loop.length, turns)
@@ -262,7 +268,7 @@ class _Turns:
             (x, at_x), (y, at_y) = map(self._of, eqn.inputs)
             if at_x is not None and at_y is not None:
                 return _summed_dot(x, at_x, y, at_y, **eqn.params)
-            x = self.value[a]
+            (x, _) = self._of(a)
         if eqn is not None and eqn.prim is add_p and self._has_product(a):
             return add(*map(self.total, eqn.inputs))
         return bind1(reduce_sum_p, x, axes=(d,))
@@ -277,8 +283,9 @@ class _Turns:
 
 def _summed_dot(x: Any, at_x: int, y: Any, at_y: int, contract: Any, batch: Any, **params: Any) -> Any:
     """The sum over one more axis of both of a product along other ones: that axis is summed over too."""
-    over, each = (
-        tuple([tuple([a + (a >= at) for a in axes]) for axes, at in zip(pair, (at_x, at_y), strict=True)])
-        for pair in (contract, batch)
-    )
-    return dot_general(x, y, contract=((at_x, *over[0]), (at_y, *over[1])), batch=each, **params)
+
+    def later(axes: Sequence[int], at: int) -> tuple[int, ...]:
+        return tuple([a + (a >= at) for a in axes])
+
+    over = (at_x, *later(contract[0], at_x)), (at_y, *later(contract[1], at_y))
+    return dot_general(x, y, contract=over, batch=(later(batch[0], at_x), later(batch[1], at_y)), **params)

@@ -44,7 +44,11 @@ ROLLING = _Rolling()  # per thread; `rerolling` sets it and sets it back
 
 @contextmanager
 def rerolling(on: bool) -> Iterator[None]:
-    """A context (or decorator) in which Python loops become scans, or (`on=False`) stay as they were written."""
+    """A context (or decorator) in which Python loops become scans, or (`on=False`) stay as they were written.
+
+    It counts when a function has been read to its end. Opened in a function that is being read, it concerns those that
+    are read within, not what is written there itself: that is kept as it is by `gradlab.jit(part, reroll=False)`.
+    """
     kept, ROLLING.on = ROLLING.on, bool(on)
     try:
         yield

@@ -33,10 +33,10 @@ def identity(n: int, dtype: Any) -> Dense:
     )  # fmt: skip
 
 
-def told_and_applied(
+def add_and_apply(
     matrix: Dense, memory: int, g: Any, s: Any, y: Any, wanted: Any, restart: Any, eps: Any
 ) -> tuple[Dense, Any]:
-    """(the matrix, told of the pair if that is `wanted` and its curvature is positive; H g).
+    """(the matrix, told of the pair if that is `wanted` and its curvature is positive; −H g).
 
     **Arguments:** as of `compact.add_and_apply`; `memory`: pairs remembered at least, once there are so many.
     **Source:** Nocedal & Wright, (6.17), linear in the matrix it begins with.
@@ -56,7 +56,7 @@ def told_and_applied(
     gamma = jnp.where(good, sy / yy, matrix.gamma)
     age = jnp.where(full | restart, 0, matrix.age) + good
     new = Dense(h, jnp.where(good, sy, jnp.where(restart, 0, matrix.sy)), gamma, age)
-    return new, (gamma * h[0, 0] + h[0, 1]) @ g
+    return new, (-gamma * h[0, 0] - h[0, 1]) @ g
 
 
 def _empty(n: int, dtype: Any) -> Any:

@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from . import dense
 from .compact import add_and_apply, empty, write
 from .linesearch import Search, Wolfe, advance, begin
 from .method import RUNNING, Method, Problem, blank, once
 from .result import Status
 
+MEMORY, FEW = 20, 12  # pairs kept unless n is large; variables whose matrix is smaller than its pairs
 ILL, MANY = 1e3, 100  # the condition that is to blame where a limit ends a solve, if it left so many iterations
 SEARCHING, ACCEPTED, RESCUED, RESTART, FAILED, FIRST = range(6)  # what a search has come to
 
@@ -58,8 +60,9 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class LBFGS(Method):
-    """**Attributes:** `memory`: pairs kept (m), 20 up to n = 1000 and 10 beyond unless given; `c1`, `c2`: the Wolfe
-    constants; `max_trials`: evaluations a search; `patience`: iterations without progress before it says so.
+    """**Attributes:** `memory`: pairs kept (m); unless given 20, beyond n = 1000 10, and for few variables 20 to 40 of
+    them in a matrix written out (dense.py); `c1`, `c2`: the Wolfe constants; `max_trials`: evaluations a search;
+    `patience`: iterations without progress before it says so.
     """
 
     memory: int | None = None
@@ -71,7 +74,7 @@ class LBFGS(Method):
     def init(self, problem: Problem, x0: jax.Array) -> State:
         zero = jnp.zeros((), problem.dtype)
         inf = zero + jnp.inf
-        memory = self.memory or (20 if problem.n <= 1000 else 10)
+        memory = self.memory or (MEMORY if problem.n <= 1000 else 10)
         fields, count, rows = blank(problem, x0), jnp.zeros((), jnp.int32), jnp.broadcast_to(x0, (3, *x0.shape))
         del fields["x"], fields["g"]
         return State(
@@ -128,8 +131,8 @@ class LBFGS(Method):
 
         def turn(pairs: Any) -> tuple:
             kept, d, cap = self.direction(problem, pairs, x, g_at, s, y, wolfe, restart)
-            slope, dd = jnp.vdot(g_at, d), jnp.vdot(d, d)
-            alpha = jnp.where(first, self.first_step(problem, f_at, dd), 1.0)
+            slope = jnp.vdot(g_at, d)
+            alpha = lax.cond(first, lambda: self.first_step(problem, x, f_at, d), lambda: jnp.ones_like(f_at))
             sy, ss, yy = jnp.vdot(s, y), jnp.vdot(s, s), jnp.vdot(y, y)
             good = wolfe & (sy > eps * jnp.sqrt(ss * yy))
             bends = jnp.where(good, jnp.minimum(state.bends, sy / jnp.stack([ss, yy])), state.bends)
@@ -168,10 +171,14 @@ class LBFGS(Method):
 
     def no_pairs(self, memory: int, problem: Problem) -> Any:
         """The matrix to begin with."""
+        if self.memory is None and problem.n <= FEW:
+            return dense.identity(problem.n, problem.dtype)
         return empty(memory, problem.n, problem.dtype)
 
     def write(self, problem: Any, pairs: Any, s: Any, y: Any) -> Any:
         """The pair put where it may come to count."""
+        if isinstance(pairs, dense.Dense):
+            return pairs
         return write(pairs, s, y, problem.lanes)
 
     def still(self, on: Any, new: Any, old: Any) -> Any:
@@ -182,12 +189,21 @@ class LBFGS(Method):
         self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any
     ) -> tuple[Any, Any, Any]:
         """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
-        pairs, d = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
+        if isinstance(pairs, dense.Dense):
+            pairs, d = dense.add_and_apply(pairs, MEMORY, g, s, y, wanted, restart, problem.eps)
+        else:
+            pairs, d = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
         return pairs, d, None
 
-    def first_step(self, problem: Any, f: Any, dd: Any) -> Any:
-        """The first step along d, −g or like it, with d·d = `dd`."""
-        return first_step(f, dd, problem.eps)
+    def first_step(self, problem: Any, x: Any, f: Any, d: Any) -> Any:
+        """The first step along d = −g: it moves x by a hundredth, or further where f falls by less than a hundredth.
+
+        **Source:** Hager & Zhang (2006), I0, but for a start near zero.
+        """
+        one = 1 / jnp.sqrt(jnp.vdot(d, d))
+        by_f = jnp.minimum(0.01 * jnp.abs(f) * one * one, one)
+        alpha = jnp.maximum(0.01 * jnp.max(jnp.abs(x), initial=0) / jnp.max(jnp.abs(d), initial=0), by_f)
+        return jnp.where(alpha > 0, alpha, one)
 
     def move(self, problem: Any, x: Any, d: Any, alpha: Any) -> Any:
         """Where a step leads."""
@@ -215,15 +231,6 @@ def put(rows: Any, k: Any, new: Any, lanes: Any) -> Any:
     if lanes is None:
         return lax.dynamic_update_index_in_dim(rows, new, k, 0)
     return jnp.where((jnp.arange(len(rows), dtype=jnp.int32) == k)[:, None], new, rows)
-
-
-def first_step(f: Any, gg: Any, eps: Any) -> Any:
-    """A step along d ≈ −g to begin with: of length at most 1, unless that could not be seen in f.
-
-    **Arguments:** `gg`: ‖d‖².
-    """
-    alpha = jnp.minimum(1.0, 1 / jnp.sqrt(gg))
-    return jnp.where(alpha * gg > 10 * eps * jnp.abs(f), alpha, 1e-3 * jnp.abs(f) / gg)
 
 
 def _far(dtype: Any) -> float:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 
-from .lbfgs import LBFGS, first_step
+from .lbfgs import LBFGS
 from .method import Problem
 
 
@@ -58,10 +58,14 @@ class LBFGSB(LBFGS):
         room = jnp.where(d > 0, (upper - x) / d, jnp.where(d < 0, (lower - x) / d, jnp.inf))
         return pairs, d, jnp.maximum(jnp.min(room, initial=jnp.inf), 1.0)
 
-    def first_step(self, problem, f, dd):
+    def first_step(self, problem, x, f, d):
+        # Of length at most 1, unless that could not be seen in f.
+        dd = jnp.vdot(d, d)
+        alpha = jnp.minimum(1.0, 1 / jnp.sqrt(dd))
+        alpha = jnp.where(alpha * dd > 10 * problem.eps * jnp.abs(f), alpha, 1e-3 * jnp.abs(f) / dd)
         # A box closed on all sides has a scale: the model's minimum within it is worth a try.
         closed = jnp.all(jnp.isfinite(problem.lower) & jnp.isfinite(problem.upper))
-        return jnp.where(closed, 1.0, first_step(f, dd, problem.eps))
+        return jnp.where(closed, 1.0, alpha)
 
     def move(self, problem, x, d, alpha):
         return jnp.clip(x + alpha * d, problem.lower, problem.upper)

@@ -59,7 +59,10 @@ def read(fun: Callable, args: tuple, kwargs: dict, of: str) -> ReadProgram:
     graph, inputs, notes = _read(fun, call, call.leaves, avals)
     active = [is_inexact(aval.dtype) for aval in avals] + [False] * (len(inputs) - len(avals))
     if not any(active):
-        raise StructureError(f"{of} found no real or complex number among the arguments of {name_of(fun)}.")
+        raise StructureError(
+            f"{of} found no real or complex number among the arguments of {name_of(fun)}: integers have no derivative. "
+            "Pass 3.0 for 3, x.astype(float) for x."
+        )
 
     def again(others: Sequence[Any]) -> Graph:
         leaves = list(others[: len(avals)])
@@ -79,10 +82,14 @@ def opened(fun: Callable, args: tuple, kwargs: dict) -> tuple[Callable, tuple, d
     """The same call with all its arrays in arguments that have nothing else in them.
 
     A model may hold functions and settings beside its arrays (an Equinox module, any registered pytree): these are put
-    back when the function is called. If `fun` is such a model itself, it comes as a first argument `self`.
+    back when the function is called. If `fun` is such a model itself, or a method of one, the model comes as a first
+    argument `self`.
     """
-    if not isinstance(fun, FunctionType) and any(map(_moves, tree_flatten(fun)[0])):
-        args, fun = (fun, *args), _as_function(fun)
+    owner, method = getattr(fun, "__self__", None), getattr(fun, "__func__", None)
+    if owner is not None and method is not None and any(map(_moves, tree_flatten(owner)[0])):
+        args, fun = (owner, *args), _of_the_model(fun, method)
+    elif not isinstance(fun, FunctionType) and any(map(_moves, tree_flatten(fun)[0])):
+        args, fun = (fun, *args), _of_the_model(fun, lambda self, *args, **kwargs: self(*args, **kwargs))
     still = {place: arg for place, arg in (*enumerate(args), *kwargs.items()) if _is_mixed(arg)}
     if not still:
         return fun, args, kwargs
@@ -98,17 +105,17 @@ def opened(fun: Callable, args: tuple, kwargs: dict) -> tuple[Callable, tuple, d
     return completed, args, {k: _thinned(arg) if k in still else arg for k, arg in kwargs.items()}
 
 
-def _as_function(model: Callable) -> Callable:
-    """A function of the model and its arguments."""
+def _of_the_model(fun: Callable, call: Callable) -> Callable:
+    """`call` as a function of the model and the arguments of `fun`, under the name of that."""
 
-    def method(self: Callable, *args: Any, **kwargs: Any) -> Any:
-        return self(*args, **kwargs)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return call(self, *args, **kwargs)
 
     by_position = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    names = ["self", *(name for name in parameters(model) if name != "self")]
+    names = ["self", *(name for name in parameters(fun) if name != "self")]
     signature = inspect.Signature([inspect.Parameter(name, by_position) for name in names])
-    vars(method).update(__wrapped__=model, __signature__=signature)
-    method.__name__ = name_of(model)
+    vars(method).update(__wrapped__=fun, __signature__=signature)
+    method.__name__ = name_of(fun)
     return method
 
 

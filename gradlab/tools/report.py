@@ -11,10 +11,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from .. import numpy
 from ..api import grad
-from ..api.arguments import name_of, require_function
+from ..api.arguments import name_of, require_function, tree_flatten
 from ..ir.errors import ArgumentError
 from ..ir.extras import Later
+from ..ir.graph import is_inexact
 from ..lower.emit import function_name
 from ..passes.pipeline import tidy
 from .cost import cost
@@ -69,7 +71,7 @@ def report(fun: Callable) -> Callable[..., Report]:
     What `diagnose` says; the user's source beside that of the gradient; the function along random directions with its
     tangent and differences; the drawing of the gradient; what both cost; the IR. Needs Matplotlib (`gradlab[plot]`).
 
-    **Arguments:** `fun`: numbers and arrays to a real number.
+    **Arguments:** `fun`: numbers and arrays to a number; of a function with several results, their sum is looked at.
     **Raises:** as `diagnose`, `cost`; `MissingExtraError` without Matplotlib.
     """
     require_function(fun, "report")
@@ -86,6 +88,8 @@ def _report(name: str, own: Callable, fun: Callable, args: tuple, kwargs: dict) 
     """The page about a function; `own`: as the user wrote it."""
     program = read(fun, args, kwargs, "report")
     graph = scalar_of(program.graph)
+    is_number = graph is program.graph
+    fun = fun if is_number else _summed(fun)
     places = tuple(k for k in program.places if isinstance(k, int))
     slope = grad(fun, argnums=places, argnames=tuple(k for k in program.places if isinstance(k, str)))
     diagnosis = diagnose(fun)(*args, **kwargs)
@@ -101,11 +105,24 @@ def _report(name: str, own: Callable, fun: Callable, args: tuple, kwargs: dict) 
     body = "".join(f"<h2>{escape(title)}</h2>{content}" for title, content in sections.items())
     moving = [v for v, on in zip(program.graph.inputs, program.active, strict=True) if on]
     takes = ", ".join(f"{leaf}: {v.aval}" for leaf, v in zip(program.names, moving, strict=True))
+    said = "" if is_number else " (the sum of what it returns)"
     html = (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(name)}</title>"
-        f"<style>{_STYLE}</style></head><body><h1>{escape(name)}</h1><p>at {escape(takes)}</p>{body}</body></html>"
+        f"<style>{_STYLE}</style></head><body><h1>{escape(name)}</h1><p>at {escape(takes)}{said}</p>{body}"
+        "</body></html>"
     )
     return Report(html, name, diagnosis)
+
+
+def _summed(fun: Callable) -> Callable:
+    """The sum of all that a function returns, real and imaginary parts."""
+
+    @wraps(fun)
+    def total(*args: Any, **kwargs: Any) -> Any:
+        found = [y for y in map(numpy.asarray, tree_flatten(fun(*args, **kwargs))[0]) if is_inexact(y.dtype)]
+        return sum(numpy.sum(numpy.real(y)) + (numpy.sum(numpy.imag(y)) if y.dtype.kind == "c" else 0.0) for y in found)
+
+    return total
 
 
 def _side_by_side(fun: Callable, text: str) -> str:

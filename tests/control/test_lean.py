@@ -114,7 +114,7 @@ SCANS = {  # (consts, carries, slices, stacked)
     "invariant": (invariant, (2, 1, 1, 0)),
     "constant_results": (constant_results, None),
     "twice": (twice, (0, 1, 1, 1)),
-    "in_step": (in_step, (1, 3, 1, 1)),
+    "in_step": (in_step, (1, 4, 1, 1)),
     "apart": (apart, (0, 2, 1, 0)),
     "spread": (spread, (2, 1, 1, 0)),
     "chained": (chained, (1, 1, 1, 0)),

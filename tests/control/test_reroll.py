@@ -299,6 +299,35 @@ def test_it_can_be_switched_off():
     assert scans(gl.stage(f)(X)) == 1
 
 
+def test_it_stays_switched_off_inside_another_trace():
+    def f(x):
+        for _ in range(200):
+            x = gnp.sin(x) * 1.5 + x
+        return gnp.sum(x)
+
+    kept = gl.jit(f, reroll=False)
+
+    def around(x):
+        for _ in range(200):
+            x = gnp.cos(x) + x
+        return kept(x) * 2.0
+
+    def reference(x):
+        x = jax.lax.fori_loop(0, 200, lambda _, x: jnp.cos(x) + x, x)
+        return 2.0 * jax.lax.fori_loop(0, 200, lambda _, x: jnp.sin(x) * 1.5 + x, x).sum()
+
+    def loops(fun):
+        return str(jax.make_jaxpr(fun)(X)).count("scan[")
+
+    assert loops(gl.jit(kept)) == loops(gl.grad(kept)) == loops(gl.jit(gl.grad(kept))) == 0
+    assert loops(gl.jit(gl.vmap(gl.grad(lambda x: kept(x * X))))) == 0
+    assert loops(gl.jit(gl.grad(gl.jit(f)))) > 0
+    both = gl.jit(gl.grad(around))
+    assert loops(gl.jit(around)) == 1 <= loops(both)
+    assert str(jax.make_jaxpr(both)(X)).count(" cos ") > 150
+    same(both(X), jax.grad(reference)(X), rtol=1e-9)
+
+
 def test_derivatives_of_every_kind():
     """A long loop under each transformation against the loop of jax.lax."""
 

@@ -241,3 +241,11 @@ def test_a_jitted_function_and_keys():
         return (x * jax.random.normal(key, x.shape)).sum()
 
     gl.check_grads(f, (jax.random.key(0), X), order=1)
+
+
+def test_in_single_precision_the_remedy_is_double():
+    kinks = (0.5 + 0.02 * np.random.default_rng(0).standard_normal(40)).astype(np.float32)
+    with pytest.raises(DerivativeError, match="or check in double precision.*float64"):
+        gl.check_grads(lambda x: gnp.abs(x - kinks).mean() + 0.5 * x, (np.float32(0.5),), order=1)
+    with pytest.raises(DerivativeError, match=r"check: the result = nan\. Choose a point inside"):
+        gl.check_grads(lambda x: gnp.log(x), (-1.0,))

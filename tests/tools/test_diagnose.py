@@ -421,6 +421,9 @@ class Layer:
     def __call__(self, x):
         return (gnp.maximum(x @ self.w + self.b, 0.0) ** 2).sum()
 
+    def loss(self, x, y):
+        return (self(x) - y) ** 2
+
 
 jax.tree_util.register_pytree_node(Layer, lambda one: ((one.w, one.b), None), lambda _, held: Layer(*held))
 
@@ -431,6 +434,7 @@ def test_models_are_arguments_and_functions():
     assert "the gradient of self.w: " in said and "the gradient of self.b: " in said and "the gradient of x: " in said
     assert "self.w (3 of 6 numbers), self.b (1 of 2 numbers)" in said
     assert "the gradient of m.w: " in str(gl.diagnose(lambda m, x: m(x))(layer, x))
+    assert "the gradient of self.w: " in str(gl.diagnose(layer.loss)(x, 1.0))
     gl.check_grads(layer, (x,), order=1)
     gl.check_grads(lambda m, x: m(x), (layer, x), order=1)
     assert "def Layer(x, " in gl.source(layer)(x) and "_w, " in gl.source(layer)(x)

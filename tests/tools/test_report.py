@@ -72,3 +72,13 @@ def test_the_tangent_is_that_of_the_curve():
 def test_of_an_argument_by_name():
     page = gl.report(lambda *, x: (x**2).sum())(x=np.ones(2))
     assert "x: f64[2]" in page.html and "jvp" in page.html
+
+
+def test_of_several_results_the_sum_is_looked_at():
+    page = gl.report(lambda x: {"a": gnp.fft.fft(x), "b": x > 0, "c": x**2})(np.array([1.0, 2.0, 3.0]))
+    assert "(the sum of what it returns)" in page.html and "x_bar" in page.html
+
+
+def test_arguments_are_told_with_their_own_types():
+    page = gl.report(lambda n, w: (w * n).sum())(np.arange(2), np.ones(2))
+    assert "<p>at w: f64[2]</p>" in page.html

@@ -6,7 +6,7 @@ busy machine; loops.py imports the rows)
   first     a first call of jit(grad(f)) in its parts: trace (of which `read` is the tracing of the user's loop; the
             rest finds the loop and differentiates it), compile (XLA's, which does not depend on the turns), and a run
   minors    the determinant by Laplace's rule, in Python recursion: first call and run, interleaved with JAX
-  reading   seconds to trace, and to look for repetitions in, programs of 10³ to 10⁶ equations
+  reading   seconds to trace programs of 10³ to 10⁶ equations, and to make a graph of that with its loops rolled
 """
 
 from __future__ import annotations
@@ -135,12 +135,24 @@ def _first(jitted: Any, args: Sequence[Any]) -> tuple[dict[str, float], Any]:
     return {"total": sum(parts.values()), **parts}, out
 
 
-def _reading(f: Callable, args: Sequence[Any]) -> tuple[float, int]:
-    """Seconds to trace, and the number of equations."""
+def _reading(f: Callable, args: Sequence[Any]) -> tuple[float, float, Any]:
+    """Seconds to trace, seconds to make a graph of that, loops rolled, and the graph."""
+    marks = []
+
+    def timed(*args: Any) -> Any:
+        out = f(*args)
+        marks.append(CLOCK[0]())
+        return out
+
     start = CLOCK[0]()
+    graph = gl.stage(timed)(*args)
+    return marks[0] - start, CLOCK[0]() - marks[0], graph
+
+
+def _equations(f: Callable, args: Sequence[Any]) -> int:
+    """How many there are as the loop is written."""
     with gl.rerolling(False):
-        graph = gl.stage(f)(*args)
-    return CLOCK[0]() - start, len(graph.eqns)
+        return len(gl.stage(f)(*args).eqns)
 
 
 def first_call(name: str, steps: int, unrolled: bool = False) -> dict:
@@ -148,7 +160,8 @@ def first_call(name: str, steps: int, unrolled: bool = False) -> dict:
     make, draw, _ = PROGRAMS[name]
     args = [jnp.asarray(x) for x in draw(steps)]
     wanted = tuple(range(min(len(args), 3)))
-    read, equations = _reading(make(gnp, steps), args)
+    equations = _equations(make(gnp, steps), args)
+    read = _reading(make(gnp, steps), args)[0]
     own, got = _first(gl.jit(gl.grad(make(gnp, steps), wanted)), args)
     scan, want = _first(jax.jit(jax.grad(make(jnp, steps, True), wanted)), args)
     row = {
@@ -199,24 +212,22 @@ def determinant(budget: float, size: int = 6) -> dict:
 
 
 def reading(largest: int) -> list[dict]:
-    """Tracing and rolling, an equation: a loop that repeats, and a program in which nothing does."""
+    """Tracing, and rolling what was traced, an equation: of a loop that repeats, and where nothing does."""
     rows = []
     size = 1000
     while size <= largest:
         x, p = rk4_args(0)
         cases = {"RK4": (rk4(gnp, size // 29), (x, p)), "no repetition": (unlike(size), (x,))}
         for name, (f, args) in cases.items():
-            read, equations = _reading(f, args)
-            start = CLOCK[0]()
-            graph = gl.stage(f)(*args)
-            rolled = CLOCK[0]() - start
+            equations = _equations(f, args)
+            read, roll, graph = _reading(f, args)
             rows.append(
                 {
                     "program": name,
                     "equations": equations,
                     "after": len(graph.eqns),
                     "read": read / equations,
-                    "roll": max(rolled - read, 0.0) / equations,
+                    "roll": roll / equations,
                 }
             )
         size *= 10

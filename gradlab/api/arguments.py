@@ -226,7 +226,7 @@ def path_text(held: Any, path: Sequence[Any]) -> str:
     text = ""
     for key in path:
         children = jax.tree_util.default_registry.flatten_one_level(held)
-        if children is None or not isinstance(key, jax.tree_util.FlattenedIndexKey):
+        if not children or not children[0] or not isinstance(key, jax.tree_util.FlattenedIndexKey):
             text += jax.tree_util.keystr((key,))
             held = _below(held, key)
             continue
@@ -240,7 +240,9 @@ def path_text(held: Any, path: Sequence[Any]) -> str:
 def _below(held: Any, key: Any) -> Any:
     """What a key of a path leads to."""
     if isinstance(key, jax.tree_util.GetAttrKey):
-        return getattr(held, key.name, None)
+        # A property runs code of its class, which may warn: too much for a name.
+        runs = isinstance(getattr(type(held), key.name, None), property)
+        return None if runs else getattr(held, key.name, None)
     if isinstance(key, jax.tree_util.DictKey):
         return held[key.key]
     return held[key.idx] if isinstance(key, jax.tree_util.SequenceKey) else None

@@ -100,3 +100,8 @@ def kept_price(trips: int) -> Callable[[Var], float]:
         return _CALL + _SHARE + 2 * byte * _bytes(v)
 
     return price
+
+
+def scarce_price(v: Var) -> float:
+    """What it costs to keep a value where memory is short: as if it were far."""
+    return _CALL + _SHARE + 2 * _FAR_BYTE * _bytes(v)

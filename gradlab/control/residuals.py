@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..ir.extras import Later
 from ..ir.graph import Atom, Eqn, Graph, Var
 from ..transforms.split import divided, live_eqns, stretches
-from .prices import NEVER, again_price, kept_price
+from .prices import NEVER, again_price, kept_price, scarce_price
 
 cut = Later("gradlab.control.cut")
 
@@ -107,7 +107,7 @@ def cheapest(
     which exists only if it is kept. Everything else they read is there in any case. `given`: values that are written
     down in any case, so that keeping them costs the reading only.
     """
-    keep = keep or kept_price(1)
+    keep = keep or scarce_price
     number = {v: k for k, v in enumerate((*carries, *(v for e in eqns for v in e.outputs)))}
     targets = [v for v in needed if v in number]
     if not targets:

@@ -97,8 +97,9 @@ def _block(graph: Graph, line_of: Callable[[Eqn], str] | None, names: Mapping[Va
 def _param(value: Any) -> str:
     if isinstance(value, np.dtype):
         return short_dtype(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return f"({' '.join(f'{k}={_param(v)}' for k, v in value._asdict().items())})"
+    fields = getattr(value, "_fields", None)
+    if fields:
+        return f"({' '.join(f'{name}={_param(v)}' for name, v in zip(fields, value, strict=True))})"
     if isinstance(value, tuple):
         return "(" + ",".join(map(_param, value)) + ")"
     return str(value)

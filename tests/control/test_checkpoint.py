@@ -73,7 +73,7 @@ def test_what_is_kept():
 
 
 def test_auto_keeps_products_and_repeats_cheap_work():
-    big = jnp.ones((100, 100))
+    big = jnp.ones((200, 200))
 
     def f(w, x):
         h = w @ x

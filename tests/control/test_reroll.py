@@ -13,14 +13,16 @@ import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.control import reroll as module
 from gradlab.control import turn
-from gradlab.control.code import code_of
+from gradlab.control.code import code_of, code_read
 from gradlab.control.repeats import windows
 from gradlab.control.reroll import reroll
 from gradlab.control.scan import scan_p
 from gradlab.ir.check import check
-from gradlab.ir.graph import Graph
+from gradlab.ir.graph import Aval, Graph
 from gradlab.lower.compile import Executable
 from gradlab.ops.table import packed, table, table_p
+from gradlab.passes.dce import dce
+from gradlab.trace.builder import Builder
 
 from .support import same
 
@@ -471,3 +473,29 @@ def test_what_a_few_turns_give_is_not_stacked(monkeypatch):
     same(gl.vmap(gl.grad(mine))(np.stack([X, P]), np.stack([P, X])),
          jax.vmap(jax.grad(total(theirs)))(np.stack([X, P]), np.stack([P, X])), rtol=1e-11)  # fmt: skip
     same(gl.jvp(mine, (X, P), (P, X))[1], jax.jvp(total(theirs), (X, P), (P, X))[1], rtol=1e-11)
+
+
+def test_a_trace_is_numbered_as_its_graph():
+    """Read off the columns of a trace, or equation by equation off the graph: the same program, without dead code."""
+
+    def f(builder, x, p, rows):
+        for t in range(9):
+            _ = gnp.exp(x) * 3.0  # read by nobody
+            q, r = gnp.linalg.qr(rows[:6])
+            x = gnp.sin(x) * p + rows[t] * (t + 0.5) + q[t % 6] * r[0]
+        return x, p, gnp.concatenate([x[k : k + 1] for k in range(6)])
+
+    for varying in (frozenset(), frozenset((1, 3))):
+        builder = Builder()
+        with builder:
+            outs = [*f(builder, *(builder.input(Aval(a.shape, a.dtype)) for a in (X, P, ROWS))), ROWS]
+            outs = [builder.operand(a, None) for a in outs]
+        whole = dce(builder.graph(outs, varying))
+        read, made = code_read(builder, outs, varying), code_of(whole)
+        for name in ("weight", "first", "start", "origin", "size"):
+            np.testing.assert_array_equal(getattr(read, name), getattr(made, name), name)
+        pairs = set(zip(read.kind.tolist(), made.kind.tolist(), strict=True))
+        assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+        assert read.joins == made.joins
+        assert Graph(read.inputs, read.eqns, [read.values[n] for n in read.outputs]) == whole
+        assert [e.where for e in read.eqns] == [e.where for e in whole.eqns]

@@ -71,7 +71,7 @@ def test_memory_grows_with_the_root():
         compiled = jax.jit(gl.grad(lambda x: f(x, n, checkpoint))).lower(np.ones(100)).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    assert memory(10_000, None) > 30 * memory(10_000, "auto")
+    assert memory(10_000, None) > 20 * memory(10_000, "auto")
     assert memory(10_000, "auto") < 5 * memory(625, "auto")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradlab.numpy as gnp
-from gradlab.optim import compact, minimize, problems
+from gradlab.optim import compact, dense, minimize, problems
 from gradlab.optim.lbfgsb import cauchy_point, subspace_minimum
 from gradlab.optim.linesearch import Wolfe, advance, begin
 from gradlab.optim.methods import method_named
@@ -47,6 +47,41 @@ def test_the_compact_form_is_the_two_loop_recursion(n):
             kept = [*kept, (s, y)][-4:]
         s, y = kept[-1]
         assert np.allclose(-d, two_loop(kept, s @ y / (y @ y), g), rtol=1e-9, atol=1e-9)
+
+
+def test_the_matrix_written_out_is_the_two_loop_recursion_on_its_pairs():
+    rng = np.random.default_rng(1)
+    n, m = 5, 4
+    root = rng.normal(size=(n, n))
+    a = root @ root.T + np.eye(n)
+    told = jax.jit(lambda matrix, g, s, y, restart: dense.add_and_apply(matrix, m, g, s, y, True, restart, 1e-16))
+    matrix, kept = dense.identity(n, np.dtype(float)), []
+    for k in range(17):
+        s, g = rng.normal(size=(2, n))
+        y = -a @ s if k == 6 else a @ s  # one without positive curvature
+        matrix, d = told(matrix, g, s, y, k == 13)
+        if k == 13:
+            kept = []
+        if k != 6:
+            kept.append((s, y))
+        count = len(kept)
+        used = kept[m * max(0, (count - 1) // m - 1) :]  # the last m to 2m
+        s, y = kept[-1]
+        assert min(count, m) <= len(used) <= 2 * m
+        assert np.allclose(-d, two_loop(used, s @ y / (y @ y), g), rtol=1e-9, atol=1e-9)
+
+
+def test_few_variables_have_no_pairs():
+    problem = problems.rosenbrock()
+    kept = minimize(problem.fun, problem.x0, gtol=1e-6, options={"memory": 20})
+    few = minimize(problem.fun, problem.x0, gtol=1e-6)
+    assert problem.solved(float(few.f)) and abs(int(few.n_evals) - int(kept.n_evals)) <= 3
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_first_step_has_the_scale_of_x(scale):
+    result = minimize(lambda x: gnp.sum((x / scale - 3) ** 2), np.full(2, scale), gtol=1e-6 / scale)
+    assert result.success and int(result.n_evals) <= 6
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 1.0, 30.0])
@@ -181,3 +216,27 @@ def test_bounds_of_every_kind():
     assert np.array_equal(result.active["a"], [0, 1]) and float(result.active["b"]) == -1
     assert bool(result.projected) and "moved to the nearest point" in result.message
     assert np.allclose(minimize(f, x0, bounds=(None, 1.0)).x["a"], 1)
+
+
+def test_lanes_in_one_loop_are_the_solves_alone_and_copy_no_history():
+    lanes, n, memory = 6, 40, 5
+    rng = np.random.default_rng(0)
+    scales, starts = np.linspace(1, 30, lanes), rng.normal(size=(lanes, n))
+
+    def one(scale, x0):
+        def f(x):
+            return gnp.sum(gnp.cosh(x * jnp.linspace(1, 2, n)) * scale) + gnp.sum((x[1:] - x[:-1] ** 2) ** 2)
+
+        result = minimize(f, x0, options={"memory": memory})
+        return result.x, result.n_evals, result.code
+
+    xs, evals, codes = jax.jit(jax.vmap(one))(scales, starts)
+    assert np.all(codes == 1) and len(set(np.asarray(evals).tolist())) > 1
+    alone = jax.jit(one)
+    for k in range(lanes):
+        x, n_evals, _ = alone(scales[k], starts[k])
+        assert np.allclose(xs[k], x, atol=1e-6) and abs(int(evals[k]) - int(n_evals)) <= 2
+    text = jax.jit(jax.vmap(one)).lower(scales, starts).compile().as_text().split("\nENTRY")[0]
+    history = rf"= f64\[{lanes},{memory + 1},{n}\]\S*"
+    assert not re.search(rf"{history} copy\(", text)
+    assert len(re.findall(rf"{history} fusion\(", text)) <= 2  # the new row of steps, and that of gradient changes

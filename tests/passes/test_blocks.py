@@ -8,7 +8,7 @@ import pytest
 import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.ir.check import check
-from gradlab.ir.graph import Aval
+from gradlab.ir.graph import Aval, Var
 from gradlab.lower.compile import Executable
 from gradlab.ops.convert import complex as complex_
 from gradlab.ops.convert import imag, real
@@ -16,6 +16,7 @@ from gradlab.ops.elementwise import sin
 from gradlab.ops.operands import fill
 from gradlab.ops.shape import pad, slice_in_dim
 from gradlab.passes.blocks import join_blocks
+from gradlab.passes.dce import dce
 from gradlab.passes.pipeline import tidy
 from gradlab.trace.stage import trace_graph
 
@@ -73,3 +74,35 @@ def test_the_derivative_of_splitting_joins():
     text = gl.source(gl.grad(f))(X)
     assert "concatenate" in text and "pad" not in text
     np.testing.assert_allclose(gl.grad(f)(X), np.concatenate([np.cos(X[:2]) * X[2:], np.sin(X[:2])]))
+
+
+BY_HAND = {  # NumPy's, that compiles nothing
+    "add": np.add,
+    "slice": lambda x, start, limit, strides: x[start[0] : limit[0]],
+    "pad": lambda x, zero, low, high, interior: np.pad(x, (low[0], high[0])),
+    "concatenate": lambda *xs, axis: np.concatenate(xs),
+}
+
+
+def test_many_blocks():
+    """More overlapping joints than are filled at a time: in time that does not grow as the square of their number."""
+    rng = np.random.default_rng(0)
+    starts, sizes = rng.integers(0, 380, 600).tolist(), rng.integers(1, 7, 600).tolist()
+
+    def run(builder, x):
+        total = None
+        for start, size in zip(starts, sizes, strict=True):
+            one = pad(slice_in_dim(x, start, start + size, axis=0), 0.0, (start,), (400 - start - size,))
+            total = one if total is None else total + one
+        return (total,)
+
+    joined = check(dce(join_blocks(trace_graph(run, [Aval((400,), F64)]))))
+    assert sum(eqn.prim.name == "add" for eqn in joined.eqns) < 300
+    counts = np.zeros(400)
+    for start, size in zip(starts, sizes, strict=True):
+        counts[start : start + size] += 1.0
+    value = {joined.inputs[0]: np.ones(400)}
+    for eqn in joined.eqns:
+        xs = [value[a] if isinstance(a, Var) else np.full(a.shape, a.value) for a in eqn.inputs]
+        value[eqn.outputs[0]] = BY_HAND[eqn.prim.name](*xs, **eqn.params)
+    np.testing.assert_array_equal(value[joined.outputs[0]], counts)

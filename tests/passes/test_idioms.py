@@ -181,3 +181,19 @@ def test_the_gradient_walks_around_the_maximum():
 def test_an_extremum_of_a_constant_is_left_alone():
     graph = check(gl.stage(lambda x: softmax(gnp, gl.stop_gradient(x), -1) * x)(X))
     check(hold_extrema(graph))
+
+
+def test_many_extrema_that_count():
+    """What a long program depends on is followed so far only; what it does not depend on is found all the same."""
+
+    def f(x):
+        total = gnp.sum(softmax(gnp, x, -1) * x)
+        for _ in range(300):
+            x = gnp.sin(x)
+            total = total + gnp.max(x)
+        return total + gnp.sum(softmax(gnp, x, -1) * x)
+
+    with gl.rerolling(False):
+        graph = gl.stage(f)(X)
+    held = check(hold_extrema(graph))
+    assert [eqn.prim.name for eqn in held.eqns].count("stop_gradient") == 2

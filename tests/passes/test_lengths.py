@@ -37,3 +37,16 @@ def test_lengths(name):
     fn = FOUND.get(name) or LEFT[name]
     roots = [eqn.prim.name for eqn in check(lengths(gl.stage(fn)(X))).eqns if eqn.prim.name in ("root", "sqrt")]
     assert roots == ["root" if name in FOUND else "sqrt"]
+
+
+def test_shared_terms_are_looked_at_once():
+    """A sum doubled forty times has 2⁴⁰ terms, written out."""
+
+    def f(x):
+        s = x * x
+        for _ in range(40):
+            s = s + s
+        return gnp.sqrt(s)
+
+    graph = check(lengths(gl.stage(f)(1.5)))
+    assert [eqn.prim.name for eqn in graph.eqns].count("root") == 1

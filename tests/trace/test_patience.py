@@ -52,3 +52,33 @@ def test_the_last_one_to_end_restores():
     assert gc.get_threshold() == usual
     with patient(LONG - 1):
         assert gc.get_threshold() == usual
+
+
+def test_a_tape_is_never_left_and_so_makes_nobody_wait():
+    usual = gc.get_threshold()
+    x = gl.Variable(1.0)
+    with gl.GradientTape():
+        y = x * 1.0
+        for k in range(LONG + 10):
+            y = y + float(k)
+        assert gc.get_threshold() == usual
+    assert gc.get_threshold() == usual
+
+
+def test_an_inner_trace_hands_on_its_patience():
+    usual, seen = gc.get_threshold(), []
+
+    def inner(x):
+        for _ in range(LONG + 10):
+            x = gnp.sin(x)
+        return x
+
+    def f(x):
+        y = gl.grad(inner)(x)
+        seen.append(gc.get_threshold()[0])
+        return y
+
+    with gl.rerolling(True):
+        gl.stage(f)(np.float64(1.0))
+    assert seen[0] > usual[0]
+    assert gc.get_threshold() == usual

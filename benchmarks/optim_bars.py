@@ -97,7 +97,7 @@ def of_bounded(rows: list[dict[str, Any]]) -> Iterable[tuple]:
         return
     own = [r["lbfgsb"] for r in rows]
     yield "lbfgsb: problems solved, share", _share(r["solved"] for r in own), ">=", 1.0
-    yield "lbfgsb: ends within the box, share", _share(r["inside"] for r in own), ">=", 1.0
+    yield "lbfgsb: ends within the box, share", _share(r.get("inside", False) for r in own), ">=", 1.0
     if SCIPY in rows[0]:
         fewer = _share(r["lbfgsb"]["solved"] and r["lbfgsb"]["evals"] <= r[SCIPY]["evals"] for r in rows)
         yield "lbfgsb: share of problems with no more evaluations than SciPy", fewer, ">=", 0.8

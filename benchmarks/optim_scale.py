@@ -97,7 +97,7 @@ def _scipy(fun, iters):
     return lambda x0: scipy.optimize.minimize(value_and_grad, x0, jac=True, method="L-BFGS-B", options=options)
 
 
-LENGTHS = {1000: (20, 220), 100_000: (15, 65), 1_000_000: (12, 32)}  # n -> iterations of a short and a long run
+LENGTHS = {1000: (20, 220), 100_000: (15, 65), 1_000_000: (10, 22)}  # n -> iterations of a short and a long run
 
 
 def size(solvers: list[str] | None, quick: bool = False) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def size(solvers: list[str] | None, quick: bool = False) -> list[dict[str, Any]]
     makers = {k: v for k, v in makers.items() if solvers is None or k in solvers}
     rows = []
     for n, (short, long) in LENGTHS.items():
-        if quick and n > 100_000:
+        if quick and n > 1000:
             continue
         fun, x0 = hard_quadratic(n)
         x0 = jnp.asarray(x0)

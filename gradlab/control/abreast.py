@@ -36,6 +36,8 @@ from .scan import Loop, scan_call, scan_p
 FEWEST = 16  # turns of a loop that is worth taking apart
 STRIP = 1 << 19  # bytes that the parts of a strip hand to each other, so that they stay in a core's cache
 LONGEST = 512  # turns of a strip
+LARGEST = 4000  # equations of a body that is looked at
+DEEPEST = 30  # sums in sums that are looked into
 WORTH = 0.1  # of its time that a loop has to save
 
 _MOVES = (broadcast_p, reshape_p, permute_p, slice_p, pad_p, concatenate_p, rev_p, iota_p, convert_p)
@@ -70,7 +72,8 @@ def arranged(xs: Sequence[Any], stretches: Sequence[Stretch | None], body: Graph
     """The loop's results, computed as is best on a CPU; None where it is best as it is."""
     xs, body, changed = _stretched_inside(xs, stretches, body, loop)
     consts, carry, rows = loop.parts(xs)
-    parts = sections(body, loop) if loop.length >= FEWEST and loop.unroll == 1 else None
+    fits = loop.length >= FEWEST and loop.unroll == 1 and len(body.eqns) <= LARGEST
+    parts = sections(body, loop) if fits else None
     if parts is not None:
         return _in_strips(body, loop, parts, consts, carry, rows)
     return call_in_pieces(body, loop, consts, carry, rows) if changed or has_pieces(body, loop) else None
@@ -254,8 +257,8 @@ class _Turns:
     def _of(self, a: Atom) -> tuple[Any, int | None]:
         return (self.value[a], self.axis.get(a)) if type(a) is Var else (a, None)
 
-    def total(self, a: Atom) -> Any:
-        """The sum over the turns."""
+    def total(self, a: Atom, depth: int = 0) -> Any:
+        """The sum over the turns; `depth`: how deep in sums it stands."""
         x, d = self._of(a)
         if d is None:
             return mul(x, fill(self.size, x.aval))
@@ -269,16 +272,16 @@ class _Turns:
             if at_x is not None and at_y is not None:
                 return _summed_dot(x, at_x, y, at_y, **eqn.params)
             (x, _) = self._of(a)
-        if eqn is not None and eqn.prim is add_p and self._has_product(a):
-            return add(*map(self.total, eqn.inputs))
+        if eqn is not None and eqn.prim is add_p and depth < DEEPEST and self._has_product(a, depth):
+            return add(*(self.total(b, depth + 1) for b in eqn.inputs))
         return bind1(reduce_sum_p, x, axes=(d,))
 
-    def _has_product(self, a: Atom) -> bool:
+    def _has_product(self, a: Atom, depth: int) -> bool:
         """Whether an array is a sum one term of which is a matrix product."""
         eqn = self.made.get(a) if type(a) is Var else None
-        if eqn is None or eqn.prim is not add_p:
+        if eqn is None or eqn.prim is not add_p or depth >= DEEPEST:
             return eqn is not None and eqn.prim is dot_general_p
-        return any(map(self._has_product, eqn.inputs))
+        return any(self._has_product(b, depth + 1) for b in eqn.inputs)
 
 
 def _summed_dot(x: Any, at_x: int, y: Any, at_y: int, contract: Any, batch: Any, **params: Any) -> Any:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from ..ir.graph import Atom, Eqn, Graph, Var
+from ..ir.graph import Atom, Eqn, Graph, Lit, Var
 from ..ir.primitive import Body
 from ..ir.where import Where
 from ..ops.families import add_p
@@ -202,7 +202,8 @@ class _Turns:
 
     def carry(self, inside: Var, out: Atom, start: Atom, end: Var) -> None:
         namer = self.namer
-        name = namer.of(inside) or self.made(inside, out) or namer.of(end) or namer.of(start)
+        summed = namer.of(end) if type(start) is Lit and self.added(inside, out) else None
+        name = namer.of(inside) or summed or self.made(inside, out) or namer.of(end) or namer.of(start)
         if not name:
             return
         namer.give(inside, name)
@@ -223,12 +224,16 @@ class _Turns:
 
     def made(self, inside: Var, out: Atom) -> str | None:
         """The name of what a carry becomes, or of what is added to it."""
-        if out in self.body.graph.inputs or self.namer.of(out):
-            return None if out in self.body.graph.inputs else self.namer.of(out)
+        if out in self.body.graph.inputs:
+            return None
+        return self.namer.of(out) or next(filter(None, map(self.namer.of, self.added(inside, out))), None)
+
+    def added(self, inside: Var, out: Atom) -> list[Atom]:
+        """What is added to a carry, if that is all that happens to it."""
         last = next((eqn for eqn in self.body.graph.eqns if out in eqn.outputs), None)
         if last is None or last.prim is not add_p or inside not in last.inputs:
-            return None
-        return next((self.namer.of(a) for a in last.inputs if a is not inside), None)
+            return []
+        return [a for a in last.inputs if a is not inside]
 
     def row(self, inside: Var, operand: Atom) -> None:
         namer = self.namer

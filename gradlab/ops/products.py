@@ -1,6 +1,6 @@
 """The pullback of a running product as jax.numpy code; its text stands in the programs that call it.
 
-What lax.associative_scan makes of a recurrence that runs backwards reverses its operands and multiplies out the products
+What lax.associative_scan makes of a recurrence that runs backwards reverses its operands, and multiplies out products
 once more. Here both scans, of the products from the front and of the cotangents from the back, share one tree.
 """
 

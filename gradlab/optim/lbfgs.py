@@ -190,7 +190,7 @@ class LBFGS(Method):
     ) -> tuple[Any, Any, Any]:
         """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
         if isinstance(pairs, dense.Dense):
-            pairs, d = dense.add_and_apply(pairs, MEMORY, g, s, y, wanted, restart, problem.eps)
+            pairs, d = dense.add_and_apply(pairs, MEMORY, x, g, s, y, wanted, restart, problem.eps)
         else:
             pairs, d = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
         return pairs, d, None

@@ -49,11 +49,11 @@ def name_of_value(a: Any, made: Producers) -> str:
     """What the user calls a value, or what it is."""
     if type(a) is Lit:
         return str(a.value)
-    while not a.name and a not in made.names and a in made and made[a].prim in _SAME:
+    while a not in made.names and not a.name and a in made and made[a].prim in _SAME:
         a = made[a].inputs[0]
         if type(a) is Lit:
             return str(a.value)
-    name = a.name or made.names.get(a)
+    name = made.names.get(a) or a.name
     if name:
         return name
     return f"the result of `{made[a].prim.name}`" if a in made else "an operand"

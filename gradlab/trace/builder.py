@@ -22,6 +22,7 @@ from .avals import aval_of, canonical_dtype, is_jax_tracer
 from .patience import LONG, PATIENCE, patient
 from .tracer import Held, Tracer, no_value
 
+Head = tuple[list[Var], list[Eqn], dict[int, Any]]
 INPUT, CAPTURE, LITERAL = "input", "capture", "literal"
 NO_PARAMS: dict[str, Any] = {}  # shared by all equations without parameters; nobody writes into it
 
@@ -402,14 +403,10 @@ class Builder:
 
     def apart(self) -> list[tuple[int, Any]]:
         """The captured values that are in no stack."""
-        if not self.stacks:
-            return self.captured
         inside = {id for stack in self.stacks for id in stack.ids}
-        return [(id, x) for id, x in self.captured if id not in inside]
+        return [(id, x) for id, x in self.captured if id not in inside] if inside else self.captured
 
-    def head(
-        self, varying: frozenset[int] = frozenset(), names: Sequence[str] = ()
-    ) -> tuple[list[Var], list[Eqn], dict[int, Any]]:
+    def head(self, varying: frozenset[int] = frozenset(), names: Sequence[str] = ()) -> Head:
         """How its graph begins: the inputs, equations that cut or fill them, what stands for values by number."""
         var: dict[int, Any] = {}
         inputs = [Var(self.rows[i][1], names[i] if i < len(names) else None) for i in range(self.n_inputs)]

@@ -37,7 +37,7 @@ WANTED = jax.jit(jax.grad(reference, (0, 1)))
 
 
 def count(graph, prim):
-    return sum((e.prim is prim) + sum(count(g, prim) for _, g in e.graphs) for e in graph.eqns)
+    return sum(int(e.prim is prim) + sum(count(g, prim) for _, g in e.graphs) for e in graph.eqns)
 
 
 def test_rows_of_an_array_that_is_written_to_between_calls():

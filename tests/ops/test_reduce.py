@@ -148,6 +148,13 @@ CASES = {
         lambda x, t: jax.vjp(lambda x: jnp.cumprod(x, 1), x)[1](t)[0],
         widths=("float32",),
     ),
+    "product_slopes.long": Case(
+        lambda x, t: c.product_slopes(x, t, axis=0, reverse=False, back=True),
+        (np.cos(np.arange(46.0)).reshape(23, 2), np.sin(np.arange(46.0)).reshape(23, 2)),
+        lambda x, t: jax.vjp(lambda x: jnp.cumprod(x, 0), x)[1](t)[0],
+        widths=(),
+        order=0,
+    ),
     "product_slopes.reverse": Case(
         lambda x, t: c.product_slopes(x, t, axis=0, reverse=True, back=True),
         (ZEROS, M),

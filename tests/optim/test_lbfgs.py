@@ -54,7 +54,7 @@ def test_the_matrix_written_out_is_the_two_loop_recursion_on_its_pairs():
     n, m = 5, 4
     root = rng.normal(size=(n, n))
     a = root @ root.T + np.eye(n)
-    told = jax.jit(lambda matrix, g, s, y, restart: dense.add_and_apply(matrix, m, g, s, y, True, restart, 1e-16))
+    told = jax.jit(lambda matrix, g, s, y, restart: dense.add_and_apply(matrix, m, g, g, s, y, True, restart, 1e-16))
     matrix, kept = dense.identity(n, np.dtype(float)), []
     for k in range(17):
         s, g = rng.normal(size=(2, n))
@@ -76,6 +76,12 @@ def test_few_variables_have_no_pairs():
     kept = minimize(problem.fun, problem.x0, gtol=1e-6, options={"memory": 20})
     few = minimize(problem.fun, problem.x0, gtol=1e-6)
     assert problem.solved(float(few.f)) and abs(int(few.n_evals) - int(kept.n_evals)) <= 3
+
+
+def test_variables_of_different_units():
+    problem = problems.meyer().scaled(10)  # no other L-BFGS that we know of gets there
+    result = minimize(problem.fun, problem.x0, gtol=1e-6, max_iters=2000)
+    assert problem.solved(float(result.f)), result
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
@@ -227,7 +233,7 @@ def test_lanes_in_one_loop_are_the_solves_alone_and_copy_no_history():
         def f(x):
             return gnp.sum(gnp.cosh(x * jnp.linspace(1, 2, n)) * scale) + gnp.sum((x[1:] - x[:-1] ** 2) ** 2)
 
-        result = minimize(f, x0, options={"memory": memory})
+        result = minimize(f, x0, gtol=1e-4, options={"memory": memory})
         return result.x, result.n_evals, result.code
 
     xs, evals, codes = jax.jit(jax.vmap(one))(scales, starts)
@@ -235,7 +241,7 @@ def test_lanes_in_one_loop_are_the_solves_alone_and_copy_no_history():
     alone = jax.jit(one)
     for k in range(lanes):
         x, n_evals, _ = alone(scales[k], starts[k])
-        assert np.allclose(xs[k], x, atol=1e-6) and abs(int(evals[k]) - int(n_evals)) <= 2
+        assert np.allclose(xs[k], x, atol=1e-5) and abs(int(evals[k]) - int(n_evals)) <= 2
     text = jax.jit(jax.vmap(one)).lower(scales, starts).compile().as_text().split("\nENTRY")[0]
     history = rf"= f64\[{lanes},{memory + 1},{n}\]\S*"
     assert not re.search(rf"{history} copy\(", text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -101,7 +103,7 @@ def test_many_blocks():
     counts = np.zeros(400)
     for start, size in zip(starts, sizes, strict=True):
         counts[start : start + size] += 1.0
-    value = {joined.inputs[0]: np.ones(400)}
+    value: dict[Any, np.ndarray] = {joined.inputs[0]: np.ones(400)}
     for eqn in joined.eqns:
         xs = [value[a] if isinstance(a, Var) else np.full(a.shape, a.value) for a in eqn.inputs]
         value[eqn.outputs[0]] = BY_HAND[eqn.prim.name](*xs, **eqn.params)

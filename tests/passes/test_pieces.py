@@ -25,7 +25,8 @@ def text(n):
 
 
 def test_where_it_is_done():
-    assert "jnp.concatenate" not in text(6) and text(6).count("lax.dynamic_update_slice(") == 4
+    body, after = text(6).split("lax.scan(")  # the carry goes round in two pieces, joined at the end
+    assert "jnp.concatenate" not in body and body.count("lax.dynamic_update_slice(") == 2 and "jnp.concatenate" in after
     assert "= lax.dynamic_update_slice(" not in text(6000)
     alone = gl.source(lambda x: gnp.concatenate([gnp.sin(x), x]))(X)
     assert "= lax.dynamic_update_slice(" not in alone

@@ -21,7 +21,7 @@ from ..trace.tracer import Tracer
 from .flat import Flat, tree_flatten
 from .footprint import Footprint, array_type
 from .implicit import implicit
-from .iterate import Limits, Ran, start, trip
+from .iterate import Limits, Ran, solve, start, trip
 from .lanes import looped
 from .method import Method
 from .objective import Objective, Read
@@ -43,6 +43,11 @@ class Solver:
         """The solve from start to end, on JAX arrays or tracers."""
         problem, _, projected = self._problem(box, inputs)
         return self._result(problem, self._loop(limits, box, list(inputs)), projected)
+
+    def unrolled(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any]) -> Result:
+        """The same for JAX to differentiate turn by turn, which its rule for a loop of many lanes does not stand."""
+        problem, x0, projected = self._problem(box, inputs)
+        return self._result(problem, solve(problem, self.method, x0, limits, self.rows), projected)
 
     def begin(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> Ran:
         problem, x0, _ = self._problem(box, inputs)
@@ -79,7 +84,7 @@ class Solver:
 
     @cached_property
     def _traced(self) -> dict[str, Callable]:
-        return {"unroll": self.whole, "implicit": implicit(self)}
+        return {"unroll": self.unrolled, "implicit": implicit(self)}
 
     @cached_property
     def compiled(self) -> Any:

@@ -61,7 +61,7 @@ class LeastSquaresSolver(Solver):
         def value(x: Any, rest: Any) -> Any:
             return cost(rest).value_and_grad(x)[0]
 
-        return {"unroll": self.whole, "implicit": implicitly(self.whole, self.flat, gradient, value)}
+        return {"unroll": self.unrolled, "implicit": implicitly(self.whole, self.flat, gradient, value)}
 
     def _result(self, problem: Any, ran: Any, projected: Any) -> Result:
         result = super()._result(problem, ran, projected)

@@ -47,7 +47,7 @@ class RootSolver(Solver):
         def value(x: Any, rest: Any) -> Any:
             return jnp.sum(equation(x, rest) ** 2) / 2
 
-        return {"unroll": self.whole, "implicit": implicitly(self.whole, self.flat, equation, value)}
+        return {"unroll": self.unrolled, "implicit": implicitly(self.whole, self.flat, equation, value)}
 
     def _result(self, problem: Any, ran: Any, projected: Any) -> Result:
         result, state = super()._result(problem, ran, projected), ran.state

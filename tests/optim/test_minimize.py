@@ -203,3 +203,14 @@ def test_batches_equal_the_runs_one_by_one():
 
 def test_every_name_is_a_method():
     assert set(METHODS) >= {"lbfgs", "lbfgsb", "bfgs", "newton-cg", "trust-region", "gradient-descent"}
+
+
+def test_unrolled_under_jacfwd():
+    """A Jacobian by forward mode: jax.vmap of the derivative of the loop."""
+
+    def solution(a):
+        return minimize(lambda x, a: gnp.sum((x - a) ** 2 + x**4), np.zeros(2), args=(a,), differentiate="unroll").x
+
+    a = np.array([0.5, -1.0])
+    x = solution(a)
+    np.testing.assert_allclose(jax.jacfwd(solution)(a), np.diag(2 / (2 + 12 * x**2)), atol=1e-4)

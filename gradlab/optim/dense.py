@@ -52,7 +52,7 @@ def add_and_apply(
     bends = jnp.where(good, jnp.minimum(matrix.bends, sy / jnp.stack([ss, yy])), matrix.bends)
     units = good & (bends[0] * bends[1] * _UNITS < 1) & ~jnp.any(matrix.sizes > 0)
     sizes = jnp.where(units, _sizes(x), matrix.sizes)
-    full = matrix.age >= memory
+    full = good & (matrix.age >= memory)  # a matrix that is told of no pair is the one it was
     older, younger = matrix.h
     empty = _empty(sizes)
     h = jnp.stack([jnp.where(full, younger, older), jnp.where(full, empty, younger)])

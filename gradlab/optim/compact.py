@@ -68,7 +68,8 @@ def add_and_apply(
         good = wanted & (sy > eps * jnp.sqrt(ss * yy))
         here = good & (ring == slot)
         after = jnp.where(good, (slot + 1) % ring.size, slot)
-        kept = (ring != after) & ~restart  # in the new scratch place was the oldest pair, which counts no longer
+        # In the new scratch place was the oldest pair, which counts no longer.
+        kept = (ring != after) & jnp.logical_not(restart)
         column = jnp.where(here, 1, -before) / sy
         d = jnp.where(here, sy, pairs.sy) * kept
         return here, kept, column, d, jnp.where(good, sy / yy, pairs.gamma), after

@@ -50,11 +50,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def array_api(session: nox.Session) -> None:
-    """The array API's conformance suite, tracers and arrays: `nox -s array_api -- PATH_TO_SUITE`."""
-    suite = session.posargs[0] if session.posargs else os.environ.get("ARRAY_API_TESTS", "array-api-tests")
-    session.install("-e", ".", "-r", f"{suite}/requirements.txt")
-    session.run("python", "tests/array_api/run.py", suite, "--traced", *session.posargs[1:])
-    session.run("python", "tests/array_api/run.py", suite, *session.posargs[1:])
+    """The array API's conformance suite, cloned unless a checkout is named: `nox -s array_api -- PATH_TO_SUITE`."""
+    named = session.posargs[0] if session.posargs else os.environ.get("ARRAY_API_TESTS")
+    suite = named or f"{session.create_tmp()}/suite"
+    if not named and not Path(suite, "array-api", "src").is_dir():
+        session.run("python", "tests/array_api/fetch.py", suite)
+    session.install("-e", ".", "-r", f"{suite}/requirements.txt", "pytest-xdist>=3.6")
+    session.run("python", "tests/array_api/run.py", suite, "--traced", "-n", "2", *session.posargs[1:])
+    session.run("python", "tests/array_api/run.py", suite, "-n", "2", *session.posargs[1:])
 
 
 @nox.session(python="3.11")

@@ -5,18 +5,19 @@ Run:  python benchmarks/language.py        (--only NAME: functions with that in 
 Each function of the table in functions.py becomes the loss sum(real(f(*args) * seeds)) on both sides, its gradient in
 all floating arguments is compiled by gl.jit and by jax.jit, the results are compared, and, when all are compiled, calls
 are timed in turns. Prints every ratio (JAX's time over gradlab's), the geometric mean, and the ten worst and best with
-reasons: those of reasons.py, or that XLA made the same of both. Writes language.json into benchmarks/results.
+reasons: those of reasons.py, or what sameness.py finds in XLA's two programs. Where these are one and the same, a ratio
+is noise: such functions are not ranked, and the spread of their ratios is printed, as the measure of the others'.
+Writes language.json into benchmarks/results.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
-import re
 import statistics
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +32,7 @@ import numpy as np
 from functions import CASES, TOLERANCES, Case
 from reasons import REASONS
 from report import duration, machine, times
+from sameness import SAME_OPERATIONS, SAME_PROGRAM, compared
 from timing import interleaved, medians, ratio
 
 import gradlab as gl
@@ -40,8 +42,6 @@ import gradlab.scipy.linalg as gradlab_linalg
 RESULTS = Path(__file__).resolve().parent / "results"
 SHOWN = 10
 AT_ONCE = 2  # compilations
-MOVES_NOTHING = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "fusion", "call")
-SAME = "the same operations in XLA's two programs"
 SPACES = {
     "": (gnp, jnp),
     "linalg": (gnp.linalg, jnp.linalg),
@@ -49,6 +49,13 @@ SPACES = {
     "special": (gnp.special, jax.scipy.special),
     "scipy.linalg": (gradlab_linalg, jax.scipy.linalg),
 }
+
+
+def keep_memory() -> None:
+    """Has glibc keep what is freed: whether it asks the system for a large array anew depends on what ran before."""
+    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD [bytes]
+        libc.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD, its largest value
 
 
 def loss(fn: Callable, space: Any, np: Any, n: int) -> Callable:
@@ -94,19 +101,13 @@ def difference(ours: Any, theirs: Any) -> float:
     return max(float(np.max(np.abs(np.where(np.isnan(b), 0, a - b)))) for a, b in pairs) / scale
 
 
-def operations(program: Any) -> Counter[tuple[str, str]]:
-    """How often each operation stands in a program of XLA's, by type; what moves nothing is left out."""
-    found = re.findall(r"= (\S+) ([a-z][\w-]*)\(", program.as_text())
-    return Counter((kind, re.sub(r"\{[^}]*\}", "", shape)) for shape, kind in found if kind not in MOVES_NOTHING)
-
-
 class Pair(NamedTuple):
-    """The compiled gradients of both libraries, how far apart they are, and whether XLA made the same of both."""
+    """The compiled gradients of both libraries, how far apart they are, and what their programs have in common."""
 
     name: str
     made: dict[str, Callable]
     error: float
-    same: bool
+    programs: str
 
 
 def compiled(name: str) -> Pair:
@@ -115,16 +116,17 @@ def compiled(name: str) -> Pair:
     error = difference(*(programs[library](*args) for library in ("gradlab", "jax")))
     if not error < TOLERANCES.get(name, 1e-8):
         raise AssertionError(f"{name}: gradlab and jax differ by {error:.1e}")
-    ours, theirs = map(operations, programs.values())
-    return Pair(name, programs, error, ours == theirs)
+    return Pair(name, programs, error, compared(programs["gradlab"], programs["jax"]))
 
 
 def measure(pair: Pair, budget: float) -> dict:
     args = arguments(pair.name)
     calls = {library: lambda f=f: jax.block_until_ready(f(*args)) for library, f in pair.made.items()}
-    seen = interleaved(calls, budget, slice_seconds=1.5e-3, rounds=(9, 60))
+    seen = interleaved(calls, budget, slice_seconds=1.5e-3, rounds=(12, 80))
     row = {"name": pair.name, "seconds": medians(seen), "ratio": ratio(seen, "jax"), "error": pair.error}
-    return row | {"reason": SAME if pair.same else REASONS.get(pair.name, "")}
+    alike = pair.programs in (SAME_PROGRAM, SAME_OPERATIONS)
+    reason = pair.programs if alike else REASONS.get(pair.name, pair.programs)
+    return row | {"programs": pair.programs, "reason": reason}
 
 
 def shown(row: dict) -> str:
@@ -133,17 +135,27 @@ def shown(row: dict) -> str:
 
 
 def report(rows: list[dict]) -> float:
-    """Prints the ends of the list and the mean; returns that."""
+    """Prints the ends of the list, how far equal programs spread, and the mean; returns that."""
     ranked = sorted(rows, key=lambda row: row["ratio"])
-    shown_at_an_end = min(SHOWN, len(rows) // 2)
-    for title, some in (("worst", ranked[:shown_at_an_end]), ("best", ranked[::-1][:shown_at_an_end])):
+    equal = [row for row in ranked if row["programs"] == SAME_PROGRAM]
+    other = [row for row in ranked if row["programs"] != SAME_PROGRAM]
+    shown_at_an_end = min(SHOWN, len(other) // 2)
+    for title, some in (("worst", other[:shown_at_an_end]), ("best", other[::-1][:shown_at_an_end])):
         print(f"\nthe {title}:")
         for row in some:
             print(f"  {shown(row)}  {row['reason']}")
-    mean = statistics.geometric_mean(row["ratio"] for row in rows)
-    slower = sum(row["ratio"] < 0.9 for row in rows)
-    print(f"\n{len(rows)} functions: geometric mean {mean:.3f}; {slower} below 0.9")
+    if equal:
+        ends = ", ".join(f"{row['name']} {times(row['ratio'])}" for row in (equal[0], equal[-1]))
+        print(f"\n{len(equal)} functions: {SAME_PROGRAM}")
+        print(f"their ratios, all of them noise: {ends}; geometric mean {_mean(equal):.3f}")
+    mean = _mean(rows)
+    slower = sum(row["ratio"] < 0.9 for row in other)
+    print(f"\n{len(rows)} functions: geometric mean {mean:.3f}; {slower} with programs of their own below 0.9")
     return mean
+
+
+def _mean(rows: list[dict]) -> float:
+    return statistics.geometric_mean(row["ratio"] for row in rows)
 
 
 def main() -> None:
@@ -152,6 +164,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="less time a function, and more noise")
     parser.add_argument("--no-write", action="store_true", help="print only")
     options = parser.parse_args()
+    keep_memory()
     jax.config.update("jax_enable_x64", True)
     warnings.simplefilter("ignore")
 
@@ -161,7 +174,7 @@ def main() -> None:
         pairs = list(pool.map(compiled, wanted))
     print(f"{'gradient of':<28}{'ratio':>8}{'gradlab':>12}{'jax':>12}")
     for pair in pairs:
-        rows.append(measure(pair, 0.1 if options.quick else 0.25))
+        rows.append(measure(pair, 0.1 if options.quick else 0.4))
         print(shown(rows[-1]), flush=True)
     mean = report(rows)
     if options.only or options.no_write:

@@ -1,6 +1,7 @@
 """Why a gradient of gradlab's costs more or less than JAX's, as the two programs show (`gradlab.source`, a jaxpr, HLO).
 
-For functions of which XLA makes the same program, language.py says so by itself: their ratios are the machine's noise.
+Where XLA makes the same program or the same operations of both, sameness.py finds that, and nothing is to be said here;
+where there is no reason here, its counts of operations and bytes stand for one.
 """
 
 from __future__ import annotations
@@ -54,6 +55,13 @@ REASONS = {
     "logaddexp2": _SHARES,
     "hypot": "x / hypot(x, y), of the result; JAX differentiates the scaling by the larger of both",
     "frexp": "mantissa / x is the power of two; JAX computes exp2",
+    "insert": "pieces of the cotangent, joined; JAX's insertion is a scatter, and which write was last is a second one",
+    "delete": "pieces of the cotangent, joined; JAX adds them padded",
+    "select": "each choice is masked by its conditions; JAX finds the first that holds as an index, by a reduction",
+    "trace": "the cotangent is written onto the diagonal; JAX selects from two arrays of places at every element",
+    "special.ndtr": "one exponential and its factors; JAX differentiates erf, erfc and the selections between them",
+    "linalg.lstsq": "products with the right-hand side; JAX differentiates the singular value decomposition",
+    "polyfit": "columns by multiplication, and no derivative of a decomposition; JAX takes powers and its SVD's",
     "diagflat": "the diagonal is gathered; JAX sums a masked matrix",
     "vecmat": "the outer product is a product of matrices, in its own order; JAX's is transposed",
     "prod": _TREE,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import scipy.optimize
+from threadpoolctl import threadpool_limits
 
 from gradlab import optim
 from gradlab.optim import problems
@@ -19,7 +20,8 @@ jax.config.update("jax_enable_x64", True)
 
 
 def scipy_lbfgsb(fun, x0):
-    return scipy.optimize.minimize(fun, x0, jac=True, method="L-BFGS-B", options={"gtol": 1e-6, "ftol": 0})
+    with threadpool_limits(1, "blas"):  # on vectors this short, waking its threads costs more than the work
+        return scipy.optimize.minimize(fun, x0, jac=True, method="L-BFGS-B", options={"gtol": 1e-6, "ftol": 0})
 
 
 def main() -> None:

@@ -67,7 +67,9 @@ def main() -> None:
     at = np.linspace(-5, 5, 400)
     mean, spread = (np.asarray(part) for part in predicted(best, t, y, at))
     figure, axes = plt.subplots(figsize=(7.5, 4), layout="constrained")
-    axes.fill_between(at, mean - 2 * spread, mean + 2 * spread, color="#0072B2", alpha=0.15, lw=0, label="± 2 σ")
+    axes.fill_between(
+        at, mean - 2 * spread, mean + 2 * spread, color="#0072B2", alpha=0.15, lw=0, label="± 2 σ of the function"
+    )
     axes.plot(at, mean, color="#0072B2", lw=2, label="mean")
     axes.plot(at, np.sin(2 * at) + 0.4 * at, color="black", ls=":", lw=1, label="truth")
     axes.plot(t, y, "o", color="#D55E00", ms=5, label="data")

@@ -38,13 +38,13 @@ def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tup
         ) from error
 
 
-def require_function(fun: Callable, of: str) -> Callable:
+def require_function(fun: Callable, of: str, remedy: str = "Write {of}(f)(x), not {of}(f(x)).") -> Callable:
     """`fun`, if it can be called.
 
     **Raises:** `StructureError`.
     """
     if not callable(fun):
-        raise StructureError(f"{of} needs a function, got {fun!r}. Write {of}(f)(x), not {of}(f(x)).")
+        raise StructureError(f"{of} needs a function, got {fun!r}. {remedy.format(of=of)}")
     return fun
 
 

@@ -16,7 +16,7 @@ from ..ops.convert import convert
 from ..ops.operands import zeros_like
 from ..trace.avals import aval_of
 from .arguments import name_of, require_function, tree_flatten, tree_unflatten
-from .staging import Staged, is_traced, operand_of, require_same, sharing
+from .staging import ITSELF, Staged, is_traced, native, operand_of, require_same, sharing
 
 
 def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
@@ -25,10 +25,13 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     **Arguments:** `pred`: one boolean, or a number that is compared with 0. `operands`: any pytrees.
     **Raises:** `StructureError`, `ShapeError` if the functions return different structures or types.
     """
-    require_function(true_fun, "cond")
-    require_function(false_fun, "cond")
+    require_function(true_fun, "cond", ITSELF)
+    require_function(false_fun, "cond", ITSELF)
     if not is_traced((pred, operands)):
-        return jax.lax.cond(pred, true_fun, false_fun, *operands)
+        return native(
+            lambda: jax.lax.cond(pred, true_fun, false_fun, *operands),
+            lambda: cond(pred, true_fun, false_fun, *operands),
+        )
     which = _scalar(pred, "cond")
     if aval_of(which).dtype != bool:
         which = Lit(bool(which.value), aval_of(True)) if type(which) is Lit else ne(which, zeros_like(which))
@@ -44,9 +47,9 @@ def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     if not branches:
         raise ArgumentError("switch needs at least one branch.")
     for branch in branches:
-        require_function(branch, "switch")
+        require_function(branch, "switch", ITSELF)
     if not is_traced((index, operands)):
-        return jax.lax.switch(index, branches, *operands)
+        return native(lambda: jax.lax.switch(index, branches, *operands), lambda: switch(index, branches, *operands))
     which = _scalar(index, "switch")
     if aval_of(which).dtype.kind not in "iu":
         raise ArgumentError(f"switch needs an integer index, got {aval_of(which)}. Convert it with .astype(int).")

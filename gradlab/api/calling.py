@@ -20,7 +20,7 @@ from ..ir.where import INTERNAL
 from ..lower.compile import LRU, SLICES, STATS, CacheInfo, evaluate
 from ..trace.avals import NO_KEYS, aval_of, is_jax_tracer, is_key_dtype
 from ..trace.builder import Builder, innermost, run_time
-from ..trace.patience import patient
+from ..trace.patience import LONG, patient
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
 from .dialect import DIALECTS, Dialect
@@ -145,6 +145,8 @@ class Reading:
     def inputs(self) -> list[Any]:
         """What the closed graph is of: the values given, then those captured, many small ones as one."""
         builder = self.builder
+        if not builder.captured:
+            return list(self.given)
         return [*self.given, *[x for _, x in builder.apart()], *[stack.array for stack in builder.stacks]]
 
     def end(self) -> tuple[Graph, list[Any]]:
@@ -169,7 +171,10 @@ class Reading:
 
     def program(self, spec: Hashable, make: Callable[[Graph], Program]) -> tuple[Program, list[Any]]:
         """The program `make(graph)` and the inputs to run it on; `spec` names the transformation in the cache."""
-        with patient(len(self.builder.rows)):
+        size = len(self.builder.rows)
+        if size < LONG:
+            return self._program(spec, make)
+        with patient(size):
             return self._program(spec, make)
 
     def _program(self, spec: Hashable, make: Callable[[Graph], Program]) -> tuple[Program, list[Any]]:
@@ -181,7 +186,7 @@ class Reading:
         elif FRESH.on:
             program = make(self.graph())
         else:
-            stacked = tuple([stack.ids for stack in builder.stacks])
+            stacked = tuple([stack.ids for stack in builder.stacks]) if builder.stacks else ()
             key = (spec, ROLLING.on, tuple(builder.rows), tuple([out.id for out in self.outs]), stacked)
             entry = EXECUTABLES.get(key)
             if entry is None:

@@ -12,7 +12,7 @@ from ..ir.errors import ArgumentError, DTypeError, NonScalarError, ShapeError, S
 from ..ir.graph import Aval, is_inexact
 from ..trace.avals import aval_of
 from .arguments import Call, Selection, avals_to_differentiate, derived_from, name_of, tree_flatten, tree_unflatten
-from .calling import Reading, run
+from .calling import FRESH, Reading, run
 from .programs import jvp_program, linearize_program, transpose_program, value_and_grad_program, vjp_program
 from .results import Results, aval_of_result, described, filled, float0, split_aux
 
@@ -87,7 +87,7 @@ def _gradient(fun, of, argnums, argnames, has_aux, holomorphic, allow_int, uncon
     def gradient(args, kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, of, holomorphic, allow_int)
-        reading = Reading(call, call.leaves, avals, names=call.input_names, fun=fun)
+        reading = Reading(call, call.leaves, avals, names=call.input_names if FRESH.on else tuple, fun=fun)
         value, aux = split_aux(reading.result, has_aux, fun, of)
         reading.take(_scalar(value, fun, of, holomorphic))
         if has_aux:
@@ -191,7 +191,7 @@ class _Point:
     def read(self, has_aux: bool) -> tuple[Reading, Results]:
         """The function read, and its results recorded."""
         call = self.call
-        reading = Reading(call, call.leaves, self.avals, names=call.input_names, fun=call.fun)
+        reading = Reading(call, call.leaves, self.avals, names=call.input_names if FRESH.on else tuple, fun=call.fun)
         return reading, Results(reading, call.fun, has_aux, self.of)
 
     def moving(self, values: Sequence[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..ir.errors import ArgumentError, DTypeError
 from ..ir.graph import Aval, is_inexact
 from .arguments import Call, Selection, avals_to_differentiate, derived_from, name_of
-from .calling import Reading, run
+from .calling import FRESH, Reading, run
 from .derivatives import Argnames, Argnums, grad, jvp
 from .programs import hessian_program, jacobian_program
 from .results import Results
@@ -92,7 +92,7 @@ def _jacobian(fun, of, argnums, argnames, has_aux, holomorphic, mode, want_value
     def jacobian_of(*args, **kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, of, holomorphic)
-        reading = Reading(call, call.leaves, avals, names=call.input_names, fun=fun)
+        reading = Reading(call, call.leaves, avals, names=call.input_names if FRESH.on else tuple, fun=fun)
         results = Results(reading, fun, has_aux, of)
         _require_real_or_holomorphic(avals, results.avals, call, of, holomorphic)
         chosen = mode
@@ -152,7 +152,7 @@ def hessian(
     def hessian_of(*args, **kwargs):
         call = Call(selection, args, kwargs)
         avals = avals_to_differentiate(call, "hessian", holomorphic)
-        reading = Reading(call, call.leaves, avals, names=call.input_names, fun=fun)
+        reading = Reading(call, call.leaves, avals, names=call.input_names if FRESH.on else tuple, fun=fun)
         results = Results(reading, fun, has_aux, "hessian")
         _require_real_or_holomorphic(avals, results.avals, call, "hessian", holomorphic)
         if mode == "auto":

@@ -19,7 +19,7 @@ from ..trace.builder import innermost
 from ..trace.stage import inline
 from ..trace.tracer import Tracer
 from .arguments import OnLeaves, call_names, name_of, require_function, tree_flatten, tree_unflatten
-from .calling import Reading
+from .calling import FRESH, Reading
 from .dialect import DIALECTS
 from .results import Results
 from .specialize import specialized
@@ -125,7 +125,8 @@ def read_arrays(
         return [every[k] for k in chosen]
 
     call = OnLeaves(fun, leaves, tree, chosen)
+    given = [leaves[k] for k in chosen]
     reading = Reading(
-        call, [leaves[k] for k in chosen], concrete=concrete, names=names, fun=fun if other_ways else None
+        call, given, concrete=concrete, names=names if FRESH.on else tuple, fun=fun if other_ways else None
     )
     return reading, Results(reading, fun).tree

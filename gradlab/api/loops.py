@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any
 
 import jax
@@ -17,8 +19,32 @@ from ..ir.errors import ArgumentError, ShapeError, StructureError
 from ..ir.graph import Aval
 from ..passes.pipeline import tidy
 from ..trace.avals import aval_of
-from .arguments import name_of, require_function, tree_flatten, tree_unflatten
-from .staging import Staged, converted, is_traced, operand_of, reordered, require_same
+from .arguments import name_of, parameters, require_function, tree_flatten, tree_unflatten
+from .staging import ITSELF, Staged, converted, is_traced, names_inside, native, operand_of, reordered, require_same
+
+
+class _Turn:
+    """A function of the user's as a loop of another kind takes it: under its name, with its parameters in that order.
+
+    **Arguments:** `call`: what the loop calls. `order`: of each of its parameters the number in `fun`, and what it is
+    called where that has no name.
+    """
+
+    def __init__(self, fun: Callable, call: Callable, *order: tuple[int, str]):
+        self.__name__, self._fun, self._call, self._order = name_of(fun), fun, call, order
+
+    def __call__(self, *args: Any) -> Any:
+        return self._call(*args)
+
+    @property
+    def __code__(self) -> CodeType | None:
+        return getattr(self._fun, "__code__", None)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        own = parameters(self._fun)
+        names = [own[k] if 0 <= k < len(own) else name for k, name in self._order]
+        return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names])
 
 
 def scan(
@@ -41,12 +67,15 @@ def scan(
     **Returns:** the last carry, and the ys of all turns stacked along a first axis.
     **Raises:** `StructureError`, `ShapeError` if f returns no pair, or a carry of another structure or type.
     """
-    require_function(f, "scan")
+    require_function(f, "scan", ITSELF)
     _require_segments(checkpoint)
     if not is_traced((init, xs)):
         if checkpoint is not None:
             return _native_segments(f, init, xs, length, reverse, unroll, checkpoint)
-        return jax.lax.scan(f, init, xs, length=length, reverse=reverse, unroll=unroll)
+        return native(
+            lambda: jax.lax.scan(f, init, xs, length=length, reverse=reverse, unroll=unroll),
+            lambda: scan(f, init, xs, length, reverse, unroll),
+        )
     carry, carry_tree = tree_flatten(init)
     rows, rows_tree = tree_flatten(xs)
     length = _length([aval_of(x) for x in rows], length)
@@ -154,7 +183,8 @@ def _pair(f: Callable, staged: Staged) -> int:
 
 def map(f: Callable, xs: Any) -> Any:
     """`f` of each element of `xs` along its first axis, one after the other, the results stacked."""
-    return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    require_function(f, "map", ITSELF)
+    return scan(_Turn(f, lambda _, x: ((), f(x)), (-1, "_"), (0, "x")), (), xs)[1]
 
 
 def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any, *, checkpoints: int | None = None) -> Any:
@@ -167,22 +197,36 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any, *, checkpo
     **Returns:** the last value.
     **Raises:** `StructureError`, `ShapeError` if body_fun changes structure or types, or cond_fun gives no boolean.
     """
-    require_function(cond_fun, "while_loop")
-    require_function(body_fun, "while_loop")
+    require_function(cond_fun, "while_loop", ITSELF)
+    require_function(body_fun, "while_loop", ITSELF)
     if checkpoints is not None and checkpoints < 1:
         raise ArgumentError(f"while_loop needs at least one checkpoint, got checkpoints={checkpoints}.")
     if not is_traced(init_val):
-        return jax.lax.while_loop(cond_fun, body_fun, init_val)
+        return native(
+            lambda: jax.lax.while_loop(cond_fun, body_fun, init_val),
+            lambda: _while(cond_fun, body_fun, init_val, None),
+        )
+    return _while(cond_fun, body_fun, init_val, checkpoints)
+
+
+def _while(
+    cond_fun: Callable,
+    body_fun: Callable,
+    init_val: Any,
+    checkpoints: int | None,
+    names: Callable[[], Sequence[str]] | None = None,
+) -> Any:
+    """**Arguments:** `names`: of the leaves of the value, if not the parameter of body_fun says."""
     carry, tree = tree_flatten(init_val)
     avals = [aval_of(x) for x in carry]
     for _ in range(3):
-        body = Staged(body_fun, avals, lambda values: body_fun(tree_unflatten(tree, values)), (init_val,))
+        body = Staged(body_fun, avals, lambda values: body_fun(tree_unflatten(tree, values)), (init_val,), names)
         met = [_met(a, b) for a, b in zip(avals, body.avals, strict=False)]
         if len(body.avals) != len(carry) or met == avals:
             break
         avals = met
     require_same(f"what {name_of(body_fun)} returns", "its argument", tree, avals, body.tree, body.avals)
-    test = Staged(cond_fun, avals, lambda values: cond_fun(tree_unflatten(tree, values)), (init_val,))
+    test = Staged(cond_fun, avals, lambda values: cond_fun(tree_unflatten(tree, values)), (init_val,), names)
     _require_boolean(cond_fun, test)
     n = len(carry)
     starts = [converted(operand_of(x), aval) for x, aval in zip(carry, avals, strict=True)]
@@ -214,22 +258,36 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, *, unro
     **Returns:** the last value; `init_val` if there is nothing to go through.
     **Raises:** as `scan`, `while_loop`.
     """
-    require_function(body_fun, "fori_loop")
+    require_function(body_fun, "fori_loop", ITSELF)
+    for bound, name in ((lower, "lower"), (upper, "upper")):
+        if aval_of(bound).shape or aval_of(bound).dtype.kind not in "iu":
+            raise ArgumentError(
+                f"fori_loop needs an integer {name}, got {aval_of(bound)}. Convert it with .astype(int)."
+            )
     if not is_traced((lower, upper, init_val)):
-        return jax.lax.fori_loop(lower, upper, body_fun, init_val, unroll=unroll)
+        return native(
+            lambda: jax.lax.fori_loop(lower, upper, body_fun, init_val, unroll=unroll),
+            lambda: fori_loop(lower, upper, body_fun, init_val, unroll=unroll),
+        )
     if isinstance(lower, int | np.integer) and isinstance(upper, int | np.integer):
         rows = np.arange(int(lower), max(int(upper), int(lower)))
-        return scan(lambda val, i: (body_fun(i, val), None), init_val, rows, unroll=unroll or 1)[0]
+        turn = _Turn(body_fun, lambda val, i: (body_fun(i, val), None), (1, "val"), (0, "i"))
+        return scan(turn, init_val, rows, unroll=unroll or 1)[0]
     if unroll is not None:
         raise ArgumentError("fori_loop unrolls only between Python ints; lower or upper is an array here.")
 
-    def turn(state: tuple) -> tuple:
+    def step(state: tuple) -> tuple:
         i, end, val = state
         return i + 1, end, body_fun(i, val)
 
+    def names() -> list[str]:
+        i, *val = names_inside(body_fun, (0, init_val))
+        return [i, f"{i}_end", *val]
+
     lower, upper = operand_of(lower), operand_of(upper)
     start, end = _one_type(lower, upper)
-    return while_loop(lambda state: state[0] < state[1], turn, (start, end, init_val))[2]
+    turn = _Turn(body_fun, step, (1, "val"))
+    return _while(lambda state: state[0] < state[1], turn, (start, end, init_val), None, names)[2]
 
 
 def _one_type(a: Any, b: Any) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..ir.graph import Aval, Graph, chained
@@ -17,7 +17,7 @@ from ..lower.finish import has_rules
 from ..ops.contract import eye
 from ..ops.families import reshape_p
 from ..ops.operands import fill, zeros_like
-from ..passes.pipeline import tidy
+from ..passes.pipeline import BETWEEN, tidy
 from ..trace.builder import bind1
 from ..trace.stage import inline, input_names, trace_graph
 from ..transforms.batch import batch_graph
@@ -62,7 +62,7 @@ def _restricted(graph: Graph, keep: Sequence[bool]) -> Graph:
 
 def _linearized(graph: Graph, active: Sequence[bool], outputs: Sequence[bool]) -> Linearized:
     """Linearisation in which only the chosen outputs have tangents. Inputs beyond `active` have none."""
-    lin = linearize_graph(tidy(graph), _padded(active, graph), tidy)
+    lin = linearize_graph(tidy(graph), _padded(active, graph), partial(tidy, passes=BETWEEN))
     on = [o for o, a in zip(outputs, lin.out_active, strict=True) if a]
     out_active = tuple(a and o for a, o in zip(lin.out_active, outputs, strict=True))
     return Linearized(lin.primal, _restricted(lin.linear, on), out_active, lin.n_residuals)

@@ -6,32 +6,40 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ..ir.errors import ShapeError, StructureError
+from ..ir.errors import GradlabError, ShapeError, StructureError
 from ..ir.graph import Aval, Graph, Lit, Var
+from ..ir.where import unpacked_into
 from ..ops.convert import convert
 from ..passes.pipeline import tidy
 from ..trace.avals import aval_of
 from ..trace.builder import AMBIENT, innermost
 from ..trace.tracer import Tracer
-from .arguments import call_names, leaf_paths, tree_flatten, tree_unflatten
+from .arguments import identifier, leaf_paths, parameter_name, tree_flatten, tree_unflatten
 from .calling import FRESH, Reading
 from .results import aval_of_result
+
+ITSELF = "Pass the function itself, not what it returns."
 
 
 class Staged:
     """A function read once on values of these types.
 
     **Arguments:** `operands`: the arguments, or others of the same structures, that `fun` takes there: they give its
-    inputs the names of its parameters.
+    inputs the names of its parameters. `names()`: other names for them.
     **Attributes:** `graph`: (x*, captured*) -> (y*); `captured`: the operands to pass for those; `tree`, `avals`:
     structure and types of what it returned.
     """
 
     def __init__(
-        self, fun: Callable, avals: Sequence[Aval], call: Callable[[Sequence[Any]], Any], operands: tuple = ()
+        self,
+        fun: Callable,
+        avals: Sequence[Aval],
+        call: Callable[[Sequence[Any]], Any],
+        operands: tuple = (),
+        names: Callable[[], Sequence[str]] | None = None,
     ):
         # Only a program that is shown needs names.
-        names = partial(call_names, fun, operands, {}) if FRESH.on else tuple
+        names = (names or partial(names_inside, fun, operands)) if FRESH.on else tuple
         reading = Reading(call, [None] * len(avals), avals, concrete=False, names=names)
         leaves, self.tree = tree_flatten(reading.result)
         self.avals = [aval_of_result(leaf, fun) for leaf in leaves]
@@ -39,6 +47,47 @@ class Staged:
             reading.take(leaf)
         self.graph, inputs = reading.end_as_body()
         self.captured = inputs[len(avals) :]
+
+
+def native(run: Callable[[], Any], again: Callable[[], Any]) -> Any:
+    """`run()`, which asks JAX; a complaint of JAX's in the words of gradlab, if it has one of its own.
+
+    **Arguments:** `again`: the same call, of gradlab; inside a trace it checks what it is given.
+    """
+    try:
+        return run()
+    except GradlabError:
+        raise
+    except (TypeError, ValueError) as complaint:
+        found = _complaint(again)
+        if found is None:
+            raise
+        raise found from complaint
+
+
+def _complaint(call: Callable[[], Any]) -> GradlabError | None:
+    try:
+        Staged(call, [], lambda _: call())
+    except GradlabError as error:
+        return error
+    except Exception:
+        return None  # what JAX says stands
+    return None
+
+
+def names_inside(fun: Callable, operands: tuple) -> list[str]:
+    """Names for the leaves of what a function is given: of its parameters, or the variables these are unpacked into."""
+    names = []
+    for k, operand in enumerate(operands):
+        parameter = parameter_name(fun, k)
+        parts = unpacked_into(code, parameter) if (code := getattr(fun, "__code__", None)) is not None else ()
+        if isinstance(operand, tuple | list) and len(parts) == len(operand):
+            heads = [part if part != "_" else f"{parameter}_{i}" for i, part in enumerate(parts)]
+            named = list(zip(heads, operand, strict=True))
+        else:
+            named = [(parameter, operand)]
+        names += [identifier(head + path) for head, x in named for path in leaf_paths(tree_flatten(x)[1])]
+    return names
 
 
 def is_traced(args: Any) -> bool:

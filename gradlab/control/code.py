@@ -298,7 +298,7 @@ class _Rows(Sequence[Eqn]):
         operands = self.operands[self.start[k] : self.start[k + 1]].tolist()
         inputs = tuple([values[n] if n >= 0 else literals[-1 - n] for n in operands])
         outputs = tuple([values[n] for n in range(self.first[k], self.first[k + 1])])
-        return Eqn(row[0], inputs, outputs, self.builder.params[number], self.builder.wheres[number])
+        return Eqn(row[0], inputs, outputs, self.builder.params[number], self.builder.where_of(number))
 
     def __iter__(self) -> Iterator[Eqn]:
         return (self[k] for k in range(len(self)))

@@ -38,6 +38,10 @@ class ShapeError(GradlabError, ValueError):
     """Operands whose shapes do not fit together."""
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis that an array does not have: as NumPy's error of this name, both a ValueError and an IndexError."""
+
+
 class DTypeError(GradlabError, TypeError):
     """An operand or argument of a dtype the operation is not defined for."""
 

@@ -61,7 +61,14 @@ def is_key(dtype: Any) -> bool:
 
 def is_inexact(dtype: np.dtype) -> bool:
     """Whether a dtype has derivatives: floating (bfloat16 and float8 included) or complex."""
-    return not is_key(dtype) and (dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name))
+    known = _INEXACT.get(dtype)
+    if known is None:
+        known = not is_key(dtype) and (dtype.kind in "fc" or (dtype.kind == "V" and "float" in dtype.name))
+        _INEXACT[dtype] = known
+    return known
+
+
+_INEXACT: dict[Any, bool] = {}  # of the few dtypes there are: asked of every operand
 
 
 class Typed:

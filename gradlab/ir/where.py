@@ -57,12 +57,14 @@ class Where(NamedTuple):
     @property
     def tangent(self) -> Where:
         """The same place, for the tangent of what is made there."""
-        return self if self.suffix is None else self._replace(suffix=tangent_name(self.suffix))
+        return self if self.suffix is None else Where(self.code, self.lasti, tangent_name(self.suffix), self.stem)
 
     @property
     def cotangent(self) -> Where:
         """The same place, for the cotangent of what is made there, of which the tangent is known."""
-        return self if self.suffix is None else self._replace(suffix=f"{self.suffix.removesuffix('_dot')}_bar")
+        if self.suffix is None:
+            return self
+        return Where(self.code, self.lasti, f"{self.suffix.removesuffix('_dot')}_bar", self.stem)
 
     @property
     def lineno(self) -> int:
@@ -149,6 +151,14 @@ def _stored(instructions: Sequence[dis.Instruction], k: int) -> tuple[str, ...]:
             return ()
         k += 1
     return tuple(stored)
+
+
+def unpacked_into(code: CodeType, parameter: str) -> tuple[str, ...]:
+    """The variables that a parameter is unpacked into, in order, where a function does so first of all with it."""
+    instructions = list(dis.get_instructions(code))
+    first = (k for k, one in enumerate(instructions) if one.opname.startswith("LOAD_FAST") and one.argval == parameter)
+    stored = _stored(instructions, next(first, len(instructions)) + 1)
+    return stored if len(stored) > 1 else ()
 
 
 def user_frame(depth: int = 1) -> FrameType | None:

@@ -73,10 +73,10 @@ class Outdated:
         self.line = line
 
     def __getattr__(self, name: str) -> Any:
-        one, other = ("a view", "its base") if self.is_base else ("an array", "a view")
+        written, used = ("a view of it", "an array") if self.is_base else ("the array it looks at", "a view")
         raise ItemAssignmentError(
-            f"{other} ({self.aval}) of {one} ({self.writer}) is used after that was assigned to, at {self.line}. NumPy "
-            "would have changed it too, for they share memory. "
+            f"{used} ({self.aval}) is used after {written} ({self.writer}) was assigned to, at {self.line}. They share "
+            "memory in NumPy, which would have changed both. "
             + (
                 "Assign to the base itself (y[0, i] = v, not row = y[0]; row[i] = v), or make the view a copy"
                 if self.is_base

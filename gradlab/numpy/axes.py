@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..ir.errors import DTypeError, GradlabError, ShapeError
+from ..ir.errors import AxisError, DTypeError, GradlabError, ShapeError
 from ..ir.graph import Aval
 
 
@@ -26,7 +26,7 @@ def one(axis: Any, ndim: int, name: str = "axis") -> int:
     """One axis within 0..ndim-1; negative ones count from the end."""
     axis = whole(axis, name)
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"{name}={axis} is out of bounds for an array of {ndim} dimensions: use {-ndim}..{ndim - 1}.")
+        raise AxisError(f"{name}={axis} is out of bounds for an array of {ndim} dimensions: use {-ndim}..{ndim - 1}.")
     return axis % ndim
 
 

@@ -46,7 +46,7 @@ OPERANDS = (Tracer, Lit, bool, int, float, complex, np.ndarray, np.generic, jax.
 
 def is_operand(x: Any) -> bool:
     """Whether `x` is a number or an array, so that an operator may take it."""
-    return isinstance(x, OPERANDS)
+    return type(x) is Tracer or isinstance(x, OPERANDS)  # (asking a tracer for its class costs a microsecond)
 
 
 def recording(args: Any, kwargs: dict[str, Any]) -> bool:
@@ -94,13 +94,15 @@ def sized_by_values(native: str) -> Callable[[F], F]:
 
 
 def _spelled_out(fn: Callable[..., Any], ours: Callable[..., Any]) -> inspect.Signature:
-    """The signature of `fn`, where `**placement` (JAX's devices and shardings) has the names this version gives it."""
+    """The signature of `fn`, where keywords it takes as they come (JAX's devices) have the names this version has."""
     signature = inspect.signature(fn)
     own = {p.name: p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD}
     if len(own) == len(signature.parameters):
         return signature
     theirs = inspect.signature(ours).parameters.values()
-    more = [p.replace(annotation=Any) for p in theirs if p.kind is p.KEYWORD_ONLY and p.name not in own]
+    more = [
+        p.replace(annotation=Any) for p in theirs if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) and p.name not in own
+    ]
     return signature.replace(parameters=[*own.values(), *more])
 
 

@@ -14,9 +14,11 @@ from ..ir.errors import ArgumentError, ConcretizationError, ShapeError
 from ..ir.graph import Aval
 from ..ops import reduce as reduce_ops
 from ..ops import shape as shape_ops
+from ..ops.convert import stop_gradient
 from ..ops.index import gather
 from ..ops.linalg.eig import eigvals
 from ..ops.linalg.inverse import inv, pinv
+from ..ops.linalg.lstsq import lstsq
 from ..ops.linalg.svd import svdvals
 from ..ops.operands import fill
 from ..ops.sort import sort
@@ -137,8 +139,8 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
         k = stretch(k, (m,))
     if k.shape != (m,):
         raise ShapeError(f"polyint needs one constant of integration, or as many as orders ({m}); got {k.aval}.")
-    powers = np.maximum(1, np.arange(len(p) + m)[::-1] - np.arange(m)[:, None])
-    return concatenate([p, k]) / np.asarray(np.prod(powers, axis=0, dtype=float), p.dtype)
+    factorials = np.asarray([math.factorial(i) for i in reversed(range(m))], p.dtype)
+    return concatenate([p / _falling(p, len(p) + m, m), k / factorials])
 
 
 # -- values and roots
@@ -224,6 +226,14 @@ def _roots(p: Any) -> Any:
     return eigvals(concatenate([first, eye(n - 1, n, dtype=p.dtype)]))
 
 
+def _powers(x: Any, n: int) -> Any:
+    """`vander(x, n)` by one product for each column: a power costs as much as many of them."""
+    columns = [fill(1.0, x.aval), x][:n]
+    while len(columns) < n:
+        columns.append(columns[-1] * x)
+    return stack(columns[::-1], axis=1)
+
+
 @public("polyfit")
 def polyfit(
     x: Any, y: Any, deg: int, rcond: float | None = None, full: bool = False, w: Any = None, cov: Any = False
@@ -239,7 +249,7 @@ def polyfit(
     if x.ndim != 1 or not x.size or y.ndim not in (1, 2) or y.shape[0] != x.shape[0]:
         raise ShapeError(f"polyfit needs a vector x, not empty, and as many rows in y, got {x.aval} and {y.aval}.")
     cutoff = x.shape[0] * float(jnp.finfo(dtype).eps) if rcond is None else float(rcond)
-    lhs, rhs = vander(x, order), y if y.ndim == 2 else y[:, None]
+    lhs, rhs = _powers(x, order), y if y.ndim == 2 else y[:, None]
     if w is not None:
         w = retype(at.operand(w, None), dtype)
         if w.shape != x.shape:
@@ -247,7 +257,7 @@ def polyfit(
         lhs, rhs = lhs * w[:, None], rhs * w[:, None]
     scale = sqrt(sum(lhs * lhs, 0))
     lhs = lhs / scale
-    found = pinv(lhs, fill(cutoff, lhs.aval.reshaped(()))) @ rhs
+    found = lstsq(lhs, pinv(stop_gradient(lhs), fill(cutoff, lhs.aval.reshaped(()))), rhs)
     coefficients = shape_ops.reshape(found / scale[:, None], (order, *y.shape[1:]))
     if not full and not cov:
         return coefficients

@@ -60,6 +60,7 @@ def _part_infer(name: str):
 conj_p = unary_linear(
     "conj",
     emit="jnp.conj({})",
+    call="conj",
     infer=_conj_infer,
     fold=np.conjugate,
     transpose=lambda cts, active, x: (conj(cts[0]),),
@@ -67,6 +68,7 @@ conj_p = unary_linear(
 real_p = unary_linear(
     "real",
     emit="jnp.real({})",
+    call="real",
     infer=_part_infer("real"),
     fold=np.real,
     transpose=lambda cts, active, x: (complex(cts[0], zeros_like(cts[0])),),
@@ -75,6 +77,7 @@ real_p = unary_linear(
 imag_p = unary_linear(
     "imag",
     emit="jnp.imag({})",
+    call="imag",
     infer=_part_infer("imag"),
     fold=np.imag,
     transpose=lambda cts, active, x: (complex(zeros_like(cts[0]), bind1(neg_p, cts[0])),),
@@ -153,6 +156,7 @@ convert_p = Primitive(
     name="convert",
     infer=_convert_infer,
     emit=lambda x, *, dtype: f"{x}.astype({dtype_text(dtype)})",
+    call=lambda x, *, dtype: f"lax.convert_element_type({x}, {dtype_text(dtype)})",
     jvp=_convert_jvp,
     transpose=_convert_transpose,
     batch=lambda xs, dims, *, dtype: (bind(convert_p, *xs, dtype=dtype), dims),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.errors import ShapeError
-from ..ir.graph import Aval, Lit
+from ..ir.graph import Aval, Lit, is_inexact
 from ..ir.primitive import Primitive, Refused
 from ..trace.builder import FILL, bind, bind1
 from .costs import ADDS, EACH, MOVES, MULTIPLIES, TRANSCENDENTAL, reduces
@@ -245,7 +245,7 @@ def reduction(
     transpose: Rule | Refused,
     kinds: str,
     empty: bool = True,
-    call: str | None = None,
+    call: str | Rule | None = None,
     cost: Rule = reduces,
 ) -> Primitive:
     """y = reduce(x) over the static `axes`, which disappear; `empty`: whether the reduction of no elements exists."""
@@ -262,7 +262,7 @@ def reduction(
         moved = tuple(a + (a >= dim) for a in axes)
         return bind(prim, x, axes=moved), (dim - sum(a < dim for a in moved),)
 
-    long = None if call is None else (lambda x, *, axes: f"lax.{call}({x}, {axes})")
+    long = (lambda x, *, axes: f"lax.{call}({x}, {axes})") if isinstance(call, str) else call
     short = emit if callable(emit) else (lambda x, *, axes: emit.format(x, axes_text(x, axes)))
     prim = Primitive(
         name=name,
@@ -378,10 +378,16 @@ def _reduce_sum_emit(x, *, axes):
     return f"jnp.sum({x}, {axes_text(x, axes)}{f', dtype={x.aval.dtype.name!r}' if narrow else ''})"
 
 
+def _reduce_sum_call(x, *, axes):
+    # Half precision is added up in single, as jax.numpy does.
+    half = is_inexact(x.aval.dtype) and x.aval.dtype.itemsize < 4
+    return _reduce_sum_emit(x, axes=axes) if half else f"lax.reduce_sum({x}, {axes})"
+
+
 reduce_sum_p = reduction(
     "reduce_sum",
     emit=_reduce_sum_emit,
-    call="reduce_sum",
+    call=_reduce_sum_call,
     jvp=linear(lambda: reduce_sum_p),
     transpose=_reduce_sum_transpose,
     kinds="iufc",

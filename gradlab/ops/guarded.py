@@ -149,4 +149,4 @@ exp_integral_p = elementwise(
     scalars=False,
 )
 sinc_p = elementwise("sinc", emit="jnp.sinc({})", partials=(_sinc_partial,), kinds="f")
-root_p = elementwise("root", emit="jnp.sqrt({})", partials=(lambda out, x: _root_partial(out),), kinds="f")
+root_p = elementwise("root", emit="jnp.sqrt({})", call="sqrt", partials=(lambda out, x: _root_partial(out),), kinds="f")

@@ -70,6 +70,18 @@ def _at(x: Any, indices: Sequence[Any], axes: Ints, mode: str) -> tuple[str, str
     return f"{x}.at[{place}]", f'mode="{mode}"{extra}, wrap_negative_indices=False'
 
 
+def _where_in(x: Any, indices: Sequence[Any], axes: Ints, mode: str) -> tuple[str, str, str] | None:
+    """For jax.lax: the positions as one array, the axes of the window, those of x. None for what jax.numpy decides."""
+    first = indices[0].aval
+    same = all(i.aval.dtype == first.dtype for i in indices) and first.dtype.kind == "i" and first.dtype.itemsize >= 4
+    if mode == "wrap" or not same or not first.size or not x.aval.size or x.aval.weak:
+        return None
+    ndim, n = len(first.shape), x.aval.ndim
+    columns = [f"lax.reshape({i}, {(*first.shape, 1)})" for i in indices]
+    at = columns[0] if len(columns) == 1 else f"lax.concatenate([{', '.join(columns)}], {ndim})"
+    return at, str((*range(axes[0]), *range(axes[0] + ndim, n - len(axes) + ndim))), str(axes)
+
+
 def together(arrays: Sequence[Any], dims: Sequence[int | None], indices: Any, at: Sequence[int | None], axes: Ints):
     """Gives the batch one axis throughout: (arrays, indices, axes, its position in the arrays and their windows).
 
@@ -116,6 +128,16 @@ def _gather_emit(x, *indices, axes, mode):
     return f"{at}.get({how})"
 
 
+def _gather_call(x, *indices, axes, mode):
+    found = _where_in(x, indices, axes, mode)
+    if found is None:
+        return _gather_emit(x, *indices, axes=axes, mode=mode)
+    at, window, of = found
+    sizes = tuple(1 if a in axes else n for a, n in enumerate(x.aval.shape))
+    how = '"fill", fill_value=0' if mode == "zero" else f'"{mode}"'
+    return f"lax.gather({x}, {at}, lax.GatherDimensionNumbers({window}, {of}, {of}), {sizes}, mode={how})"
+
+
 def _gather_jvp(xs, ts, *, axes, mode):
     out = bind(gather_p, *xs, axes=axes, mode=mode)
     return out, (gather(ts[0], *xs[1:], axes=axes, mode=_reading(mode)),)
@@ -147,6 +169,7 @@ gather_p = Primitive(
     name="gather",
     infer=_gather_infer,
     emit=_gather_emit,
+    call=_gather_call,
     jvp=_gather_jvp,
     transpose=_gather_transpose,
     batch=_gather_batch,
@@ -186,6 +209,18 @@ def _scatter_emit(method: str):
     return emit
 
 
+def _scatter_call(method: str, function: str):
+    def call(x, updates, *indices, axes, mode, unique=False):
+        found = _where_in(x, indices, axes, mode)
+        if found is None:
+            return _scatter_emit(method)(x, updates, *indices, axes=axes, mode=mode, unique=unique)
+        at, window, of = found
+        how = f'mode="{mode}"{", unique_indices=True" if unique else ""}'
+        return f"lax.{function}({x}, {at}, {updates}, lax.ScatterDimensionNumbers({window}, {of}, {of}), {how})"
+
+    return call
+
+
 def _scatter_batch(prim):
     def batch(xs, dims, **params):
         arrays, indices, axes, to = together(xs[:2], dims[:2], xs[2:], dims[2:], params["axes"])
@@ -212,6 +247,7 @@ scatter_add_p = Primitive(
     name="scatter_add",
     infer=_scatter_infer("scatter_add"),
     emit=_scatter_emit("add"),
+    call=_scatter_call("add", "scatter_add"),
     jvp=_scatter_add_jvp,
     transpose=_scatter_add_transpose,
     batch=_scatter_batch(lambda: scatter_add_p),
@@ -278,6 +314,7 @@ scatter_set_p = Primitive(
     name="scatter_set",
     infer=_scatter_infer("scatter_set"),
     emit=_scatter_emit("set"),
+    call=_scatter_call("set", "scatter"),
     jvp=_scatter_set_jvp,
     transpose=_scatter_set_transpose,
     batch=_scatter_batch(lambda: scatter_set_p),
@@ -328,6 +365,7 @@ scatter_mul_p = Primitive(
     name="scatter_mul",
     infer=_scatter_infer("scatter_mul"),
     emit=_scatter_emit("multiply"),
+    call=_scatter_call("multiply", "scatter_mul"),
     jvp=_scatter_mul_jvp,
     transpose=_scatter_mul_transpose,
     batch=_scatter_batch(lambda: scatter_mul_p),
@@ -380,6 +418,7 @@ def _scatter_extremum(name: str, method: str) -> Primitive:
         name=name,
         infer=_scatter_infer(name),
         emit=_scatter_emit(method),
+        call=_scatter_call(method, name),
         jvp=jvp,
         transpose=Refused(f"{name} is not linear; only linear equations are transposed"),
         batch=_scatter_batch(lambda: prim),

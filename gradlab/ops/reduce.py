@@ -123,6 +123,17 @@ def _place_emit(ct, index, *, axis, size):
     return f"jnp.where({places} == jnp.expand_dims({index}, {axis}), jnp.expand_dims({ct}, {axis}), {zero})"
 
 
+def _place_call(ct, index, *, axis, size):
+    if ct.aval.weak:
+        return _place_emit(ct, index, axis=axis, size=size)
+    shape = (*ct.aval.shape[:axis], size, *ct.aval.shape[axis:])
+    kept = tuple(a for a in range(len(shape)) if a != axis)
+    places = f"lax.broadcasted_iota({dtype_text(index.aval.dtype)}, {shape}, {axis})"
+    there = f"lax.eq({places}, lax.broadcast_in_dim({index}, {shape}, {kept}))"
+    zeros = f"lax.full({shape}, 0, {dtype_text(ct.aval.dtype)})"
+    return f"lax.select({there}, lax.broadcast_in_dim({ct}, {shape}, {kept}), {zeros})"
+
+
 def _place_batch(xs, dims, *, axis, size):
     xs, to = aligned(xs, dims)
     before = to <= axis
@@ -133,6 +144,7 @@ place_p = Primitive(
     name="place",
     infer=_place_infer,
     emit=_place_emit,
+    call=_place_call,
     jvp=lambda xs, ts, **params: (bind(place_p, *xs, **params), bind(place_p, ts[0], xs[1], **params)),
     transpose=lambda cts, active, ct, index, *, axis, size: (pick(cts[0], index, axis=axis), None),
     batch=_place_batch,
@@ -210,8 +222,23 @@ def _index_of_emit(x, y, *, axis):
     return f"jnp.min(jnp.where({x} == jnp.expand_dims({y}, {axis}), {places}, {shape[axis] - 1}), axis={axis})"
 
 
+def _index_of_call(x, y, *, axis):
+    shape = x.aval.shape
+    n, index = shape[axis], "jnp.int32" if shape[axis] < 2**31 else "jnp.int64"
+    kept = tuple(a for a in range(len(shape)) if a != axis)
+    there = f"lax.eq({x}, lax.broadcast_in_dim({y}, {shape}, {kept}))"
+    places = f"lax.broadcasted_iota({index}, {shape}, {axis}), lax.full({shape}, {n - 1}, {index})"
+    return f"lax.reduce_min(lax.select({there}, {places}), ({axis},))"
+
+
 index_of_p = no_derivative(
-    "index_of", _index_of_infer, _index_of_emit, _batch_lines(lambda: index_of_p), scalars=False, cost=looks
+    "index_of",
+    _index_of_infer,
+    _index_of_emit,
+    _batch_lines(lambda: index_of_p),
+    scalars=False,
+    call=_index_of_call,
+    cost=looks,
 )
 
 

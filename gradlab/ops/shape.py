@@ -38,7 +38,7 @@ def broadcast(x: Any, shape: Sequence[int], axes: Sequence[int]) -> Any:
     shape, axes = tuple(shape), tuple(axes)
     if shape == x.shape and axes == tuple(range(len(shape))):
         return x
-    if isinstance(x, Lit):
+    if type(x) is Lit:
         return Lit(x.value, x.aval.reshaped(shape))
     return bind1(broadcast_p, x, shape=shape, axes=axes)
 
@@ -183,6 +183,10 @@ def _slice_emit(x, *, start, limit, strides):
     return f"{x}[{', '.join(parts) or '...'}]"
 
 
+def _slice_call(x, *, start, limit, strides):
+    return f"lax.slice({x}, {start}, {limit}{f', {strides}' if any(s != 1 for s in strides) else ''})"
+
+
 def _slice_transpose(cts, active, x, *, start, limit, strides):
     taken = [(n - 1) * s + 1 if n else 0 for n, s in zip(cts[0].shape, strides, strict=True)]
     high = tuple(n - a - m for n, a, m in zip(x.shape, start, taken, strict=True))
@@ -199,7 +203,7 @@ def _insert(values: Ints, at: int, value: int) -> Ints:
     return (*values[:at], value, *values[at:])
 
 
-slice_p = moves_data("slice", _slice_infer, _slice_emit, _slice_transpose, _slice_batch)
+slice_p = moves_data("slice", _slice_infer, _slice_emit, _slice_transpose, _slice_batch, _slice_call)
 
 
 # -- concatenate
@@ -241,6 +245,7 @@ concatenate_p = Primitive(
     name="concatenate",
     infer=_concatenate_infer,
     emit=lambda *xs, axis: f"jnp.concatenate([{', '.join(xs)}]{f', {axis}' if axis else ''})",
+    call=lambda *xs, axis: f"lax.concatenate([{', '.join(xs)}], {axis})",
     jvp=linear(lambda: concatenate_p),
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
@@ -345,6 +350,7 @@ iota_p = Primitive(
     name="iota",
     infer=_iota_infer,
     emit=_iota_emit,
+    call=lambda *, dtype, shape, axis: f"lax.broadcasted_iota({dtype_text(dtype)}, {shape}, {axis})",
     jvp=_NO_OPERAND,
     transpose=_NO_OPERAND,
     batch=_NO_OPERAND,

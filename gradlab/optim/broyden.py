@@ -109,8 +109,8 @@ class RootFinder(Method):
         jacobian, d, slope, alpha, fresh = lax.cond(accept | hopeless, turned, nearer, None)
         trial = x + alpha * d
         trials = jnp.where(accept | hopeless, 0, state.trials + 1)
-        steepest = jnp.linalg.norm(r_now @ jacobian) / (jnp.linalg.norm(r_now) * jnp.linalg.norm(jacobian))
-        failed = jnp.where(steepest < problem.eps**0.25, Status.NO_ROOT, Status.LINE_SEARCH_FAILED)
+        steepest, most = jnp.linalg.norm(r_now @ jacobian), jnp.linalg.norm(r_now) * jnp.linalg.norm(jacobian)
+        failed = jnp.where(steepest <= problem.eps**0.25 * most, Status.NO_ROOT, Status.LINE_SEARCH_FAILED)
         failed = jnp.where(finite, failed, Status.NONFINITE)
         stuck = (jnp.all(trial == x) | ~(slope < 0) | (trials >= _GIVE_UP_AFTER)) & fresh
         status = jnp.where(~first & stuck, failed, RUNNING)

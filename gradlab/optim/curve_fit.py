@@ -32,10 +32,11 @@ def curve_fit(
 ) -> tuple[Any, ...]:
     """The parameters p for which `f(xdata, *p)` fits `ydata` best, and their covariance.
 
-    **Arguments:** `f`: the model. `xdata`: passed on as it is. `ydata` (m,): real or complex. `p0`: the start, a
-    sequence of numbers, ones unless given; or any other pytree, then the model is called as `f(xdata, p)`. `sigma`:
-    standard deviations of ydata (a number or (m,)), or their covariance matrix (m, m). `absolute_sigma`: whether sigma
-    is in the units of ydata; if not, only its ratios matter and the residuals' own spread scales the covariance.
+    **Arguments:** `f`: the model. `xdata`: passed on as it is (a list as an array). `ydata` (m,): real or complex.
+    `p0`: the start, a sequence of numbers, ones unless given; or any other pytree, then the model is called as
+    `f(xdata, p)`. `sigma`: standard deviations of ydata (a number or (m,)), or their covariance matrix (m, m).
+    `absolute_sigma`: whether sigma is in the units of ydata; if not, only its ratios matter and the residuals' own
+    spread scales the covariance.
     `bounds`: (lower, upper), as in `least_squares`. `full_output`: return the `Result` too. `options`: of
     `least_squares` (method, loss, f_scale, gtol, ...).
     **Returns:** `(p, covariance)` or `(p, covariance, result)`: p (n,) or the tree given; covariance (n, n) in the
@@ -44,7 +45,13 @@ def curve_fit(
     """
     start = _start(f, p0)
     spread = isinstance(start, np.ndarray | jax.Array)
+    if isinstance(xdata, list):
+        xdata = np.asarray(xdata)
+    if spread:
+        _require_parameters(f, start.size)
     y = jnp.asarray(ydata)
+    if not is_jax_tracer(y) and not bool(jnp.all(jnp.isfinite(y))):
+        raise ArgumentError(f"ydata holds {int(jnp.sum(~jnp.isfinite(y)))} values that are not finite: leave them out.")
     whiten = _whitening(sigma, y.shape)
 
     def residuals(p: Any, x: Any, y: Any) -> Any:
@@ -73,6 +80,19 @@ def _start(f: Callable, p0: Any) -> Any:
         start = jnp.atleast_1d(jnp.asarray(p0))
         return start if jnp.issubdtype(start.dtype, jnp.inexact) else start.astype(float)
     return p0
+
+
+def _require_parameters(f: Callable, n: int) -> None:
+    try:
+        taken = inspect.signature(f)
+    except (TypeError, ValueError):
+        return
+    try:
+        taken.bind("x", *range(n))
+    except TypeError as error:
+        raise ArgumentError(
+            f"curve_fit calls the model with x and the {n} numbers of p0; it takes {taken} ({error})."
+        ) from None
 
 
 def _whitening(sigma: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:

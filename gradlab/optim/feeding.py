@@ -20,21 +20,23 @@ from .loading import Position, Source, checksum
 class Mark(NamedTuple):
     """Where the data stands after a step.
 
-    **Attributes:** `position`; `checksum`: of the last batch; `state`: the iterator's own word for it, if it has one.
+    **Attributes:** `position`; `checksum`: of the last batch; `state`: the data's own word for it, if it has one;
+    `heads`: checksums of the batches that the first pass and the latest one began with.
     """
 
     position: Position = Position()
     checksum: int | None = None
     state: Any = None
+    heads: tuple[int | None, int | None] = (None, None)
 
     def to_json(self) -> dict:
         """The mark as JSON can hold it."""
-        return {"position": list(self.position), "checksum": self.checksum, "state": self.state}
+        return self._asdict() | {"position": list(self.position), "heads": list(self.heads)}
 
     @staticmethod
     def of_json(saved: dict) -> Mark:
         """The mark that `to_json` wrote."""
-        return Mark(Position(*saved["position"]), saved["checksum"], saved["state"])
+        return Mark(**saved | {"position": Position(*saved["position"]), "heads": tuple(saved["heads"])})
 
 
 @dataclass
@@ -75,12 +77,14 @@ class Plan(NamedTuple):
 class Feed:
     """The groups of a run, from a step and a mark on.
 
-    **Attributes:** `k`: rows of the groups yet to be made; `size`: how many of them to use, at most.
+    **Attributes:** `k`: rows of the groups yet to be made; `size`: how many of them to use, at most; `used_up`: the
+    data had no more passes, though more were wanted; `passes`: those that are complete.
     **Arguments:** `ahead`: how many groups a thread prepares in advance; 0 for none, all in the caller's thread.
     """
 
     def __init__(self, source: Source, plan: Plan, step: int, mark: Mark, accumulate: int, ahead: int):
         self.k = self.size = 1
+        self.used_up, self.passes = False, mark.position.epoch
         self._source, self._plan, self._accumulate = source, plan, accumulate
         self._made = self._groups(step, mark)
         self._stop = threading.Event()
@@ -189,36 +193,54 @@ class Feed:
                 break
         if steps:
             yield group(False)
+        if micro and not step:
+            raise few_batches(n, len(micro))
 
     def _batches(self, mark: Mark) -> Iterator[Any]:
         """(batch, mark after it), and at the end of each epoch a mark alone."""
         source = self._source
-        (epoch, start), expected = mark.position, mark.checksum
+        (epoch, start), (first, head) = mark.position, mark.heads
         if mark.state is not None:
             source.set_state(mark.state)
+        for past in range(source.passes_to_repeat(mark.position, first == head)):
+            for _ in source.epoch(past, 0):
+                pass
         while self._plan.epochs is None or epoch < self._plan.epochs:
             k, got = start, False
             for batch in source.epoch(epoch, start):
-                if start and not got and mark.state is None:
-                    _require_same_data(source, expected)
+                if source.skips and not got:
+                    _require_same_data(source, mark)
+                found = checksum(batch)
+                if k == 0:
+                    first, head = found if epoch == 0 else first, found
                 k, got = k + 1, True
-                yield batch, Mark(Position(epoch, k), checksum(batch), source.state())
+                yield batch, Mark(Position(epoch, k), found, source.state(), (first, head))
+            if source.skips and not got:
+                _require_same_data(source, mark)
             if not got and not start:
                 if epoch == 0:
                     raise ArgumentError("train needs data, got an iterable that yields no batch.")
-                return  # used up: a generator has no second pass
-            epoch, start = epoch + 1, 0
+                self.used_up = True  # a generator has no second pass
+                return
+            self.passes = epoch = epoch + 1
+            start = 0
             if source.one_pass:
                 return
-            yield Mark(Position(epoch, 0))
+            yield Mark(Position(epoch, 0), None, source.state(between=True), (first, head))
 
 
-def _require_same_data(source: Source, expected: int | None) -> None:
-    skipped = getattr(source, "skipped", None)
-    if skipped is not None and expected is not None and skipped != expected:
+def few_batches(accumulate: int, found: int) -> ArgumentError:
+    """What to raise where all batches together make no step."""
+    return ArgumentError(
+        f"accumulate={accumulate} takes {accumulate} batches for one step, and the data gave {found} in all: lower it."
+    )
+
+
+def _require_same_data(source: Source, mark: Mark) -> None:
+    if source.skipped != mark.checksum:
         raise ArgumentError(
-            "the data is not what it was before the run was interrupted: the last batch that is skipped differs. "
-            "Make its order depend on a seed (data may be a function of the epoch), or pass resume=False."
+            "the data is not what it was before the run was interrupted: the last batch that is skipped differs, or is "
+            "not there. Make its order depend on a seed (data may be a function of the epoch), or pass resume=False."
         )
 
 

@@ -92,7 +92,8 @@ class Flat:
         except ValueError as error:
             raise StructureError(
                 f"{of} must be a number, an array, None, or a pytree shaped like x0 (or a prefix of it), got "
-                f"{value!r} for an x0 of structure {self.tree}."
+                f"{value!r} for an x0 of structure {self.tree}. A list is a tree: write np.array(...); and "
+                "bounds are (lower, upper), not a pair for each variable."
             ) from error
         given: dict[int, Any] = dict(jax.tree_util.tree_leaves(owners, is_leaf=lambda v: isinstance(v, tuple)))
         if all(v is None for v in given.values()):

@@ -254,6 +254,8 @@ def _scalars(aux: Any) -> dict[str, Any]:
     """The numbers among the auxiliary values, by where they stand: what can be shown and logged."""
     found = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(aux)[0]:
+        if not (hasattr(leaf, "dtype") or isinstance(leaf, int | float)):
+            continue
         if jnp.ndim(leaf) == 0 and not jnp.iscomplexobj(leaf):
             name = jax.tree_util.keystr(path, simple=True, separator="/") or "aux"
             if name in RESERVED:

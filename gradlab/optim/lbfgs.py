@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,6 +70,8 @@ class LBFGS(Method):
     c2: float = 0.9
     max_trials: int = 30
     patience: int = 12
+
+    alone: ClassVar[bool] = True
 
     def init(self, problem: Problem, x0: jax.Array) -> State:
         zero = jnp.zeros((), problem.dtype)

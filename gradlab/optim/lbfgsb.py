@@ -36,6 +36,7 @@ class LBFGSB(LBFGS):
     c2: float = 0.8
 
     bounded: ClassVar[bool] = True
+    alone: ClassVar[bool] = False
 
     def no_pairs(self, memory: int, problem: Problem) -> BoxPairs:
         places = memory + 1

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ..ir.errors import ArgumentError
 from .levenberg import Cost, LevenbergMarquardt
 from .losses import require_loss
-from .minimize import limits_of
+from .minimize import limits_of, require_args, require_callback
 from .residuals import read_residuals
 from .result import Result
 from .solved import implicitly
@@ -106,6 +106,7 @@ def least_squares(
         raise ArgumentError(f"method must be one of {', '.join(PATHS)}, got {method!r}.")
     require_loss(loss)
     require_derivative(differentiate)
+    require_args(args)
     if not f_scale > 0:
         raise ArgumentError(f"f_scale must be positive, got {f_scale!r}.")
     found, inputs = read_residuals(residuals, x0, args, "least_squares")
@@ -120,6 +121,7 @@ def least_squares(
     limits = limits_of(*tolerances(found.eps, gtol, ftol, xtol), max_iters, max_evals, found.flat.dtype.name)
     box = box_of(found.flat, bounds)
     if callback is not None:
+        require_callback(callback, inputs)
         return solver.stepwise(limits, box, inputs, callback)
     return solver.run(limits, box, inputs, differentiate)
 

@@ -7,6 +7,7 @@ was killed.
 from __future__ import annotations
 
 import base64
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -33,13 +34,16 @@ class Source:
 
     **Attributes:** `resident`: arrays on the device that batches of row numbers are picked from, or None; `length`:
     batches an epoch, None if not known; `rows`: examples a batch, None if not known; `one_pass`: it can be iterated
-    only once; `fingerprint`: what must be the same when a run goes on.
+    only once; `fingerprint`: what must be the same when a run goes on; `skips`: whether the pass at hand goes through
+    batches that were used before, `skipped`: the checksum of the last of them, once it is reached.
     """
 
     resident: Any = None
     length: int | None = None
     one_pass: bool = False
     fingerprint: tuple = ()
+    skips: bool = False
+    skipped: int | None = None
 
     def epoch(self, epoch: int, start: int) -> Iterator[Any]:
         """The batches of an epoch, from its `start`-th on."""
@@ -50,12 +54,22 @@ class Source:
         leaves = jax.tree.leaves(batch)
         return leaves[0].shape[0] if leaves and getattr(leaves[0], "ndim", 0) else None
 
-    def state(self) -> Any:
-        """What the iterator itself calls its state, or None: faster to return to than by skipping batches."""
+    def state(self, between: bool = False) -> Any:
+        """What the data itself says of where it stands, after a batch or between two passes, as JSON can hold it.
+
+        None: a pass is gone through again to come there, and those before it where passes differ.
+        """
         return None
 
     def set_state(self, state: Any) -> None:
         """Make the next call of `epoch` start there."""
+
+    def passes_to_repeat(self, at: Position, alike: bool) -> int:
+        """How many passes a new process must go through before it is where an old one was.
+
+        **Arguments:** `alike`: whether the first pass and the one at hand are known to begin with the same batch.
+        """
+        return 0
 
 
 class Rows(Source):
@@ -68,7 +82,10 @@ class Rows(Source):
         if n == 0:
             raise ArgumentError("train needs data, got arrays of no rows.")
         if batch_size > n:
-            raise ArgumentError(f"batch_size={batch_size} is more than the {n} examples of the data. Write {n}.")
+            listed = " (a list is one of examples: for arrays side by side write a tuple)" if type(data) is list else ""
+            raise ArgumentError(
+                f"batch_size={batch_size} is more than the {n} examples of the data{listed}. Write {n}."
+            )
         self._n, self._size, self._shuffle, self._seed, self._drop = n, batch_size, shuffle, seed, drop_last
         self.length = n // batch_size if drop_last else -(-n // batch_size)
         sample = self._columns if self._columns is not None else _collate([data[0]])
@@ -98,7 +115,9 @@ class Rows(Source):
 class Batches(Source):
     """Anything that yields batches: a list, a generator, a loader of torch, grain or tf.data, a function of the epoch.
 
-    It must yield the same batches again when it is iterated again; a checksum of the last batch tells if it did not.
+    It must yield the same batches again when it is iterated again in a new process: then a checksum of the last batch
+    tells if it did not. Of torch's DataLoader the random generators are put back to where they were; a loader that
+    shuffles by a seed of its own, anew on each pass (tf.data), is gone through from its first pass on.
     """
 
     def __init__(self, data: Any):
@@ -107,10 +126,11 @@ class Batches(Source):
         self._used = False
         self._iterator: Any = None
         self._returning: Any = None
-        if not callable(data) and hasattr(data, "__len__"):
-            self.length = len(data)
-            if self.length == 0:
-                raise ArgumentError(f"train needs data, got an empty {type(data).__name__}.")
+        self._generators = _torch_generators(data)
+        self._at_start: Any = None
+        self.length = _length(data)
+        if self.length == 0:
+            raise ArgumentError(f"train needs data, got an empty {type(data).__name__}.")
 
     def epoch(self, epoch: int, start: int) -> Iterator[Any]:
         data: Any = self._data
@@ -123,32 +143,84 @@ class Batches(Source):
         if self.one_pass and self._used:
             return
         self._used = True
+        returning, self._returning = self._returning, None
+        if self._generators:
+            if returning is not None:
+                _put_back(self._generators, returning["generators"])
+            self._at_start = _states(self._generators)
         self._iterator = iterator = iter(data)
-        if self._returning is not None:
-            iterator.set_state(_decoded(self._returning))
-            self._returning = None
-            start = 0
+        if returning is not None and not self._generators and "fresh" not in returning:
+            try:
+                iterator.set_state(_decoded(returning))
+                start = 0
+            except Exception:
+                # Grain's DataLoader refuses states of a data source with another repr, as one has in each process
+                # that does not define it. Batches are skipped instead, and the checksum tells if they are the same.
+                self._iterator = iterator = iter(data)
+        self.skips, self.skipped = start > 0, None
         for k, batch in enumerate(iterator):
             if k >= start:
                 yield jax.tree.map(_host, batch)
             elif k == start - 1:
                 self.skipped = checksum(jax.tree.map(_host, batch))
 
-    skipped: int | None = None
-
-    def state(self) -> Any:
+    def state(self, between: bool = False) -> Any:
+        if self._generators:
+            return {"generators": _states(self._generators) if between else self._at_start}
         get = getattr(self._iterator, "get_state", None)
         if not callable(get) or not hasattr(self._iterator, "set_state"):
             return None
+        if between:
+            return {"fresh": True}
         state = get()
         return {"bytes": base64.b64encode(state).decode()} if isinstance(state, bytes) else {"json": state}
 
     def set_state(self, state: Any) -> None:
         self._returning = state
 
+    def passes_to_repeat(self, at: Position, alike: bool) -> int:
+        data = self._data
+        by_epoch = callable(data) or any(hasattr(x, "set_epoch") for x in (data, getattr(data, "sampler", None)))
+        if self._returning is not None or self.one_pass or by_epoch or isinstance(data, list | tuple):
+            return 0
+        return 0 if alike and at >= Position(1, 1) else at.epoch
+
 
 def _decoded(state: dict) -> Any:
     return base64.b64decode(state["bytes"]) if "bytes" in state else state["json"]
+
+
+def _length(data: Any) -> int | None:
+    """How many batches a pass has, None if it does not say."""
+    if callable(data) or not hasattr(data, "__len__"):
+        return None
+    try:
+        return len(data)
+    except TypeError:  # loaders of streams have a __len__ that raises
+        return None
+
+
+def _torch_generators(data: Any) -> list[Any]:
+    """What a DataLoader of torch draws its order from; empty for anything else, and where a sampler is not torch's."""
+    if not all(hasattr(data, name) for name in ("sampler", "batch_sampler", "generator")) or "torch" not in sys.modules:
+        return []
+    samplers = [sampler for sampler in (data.sampler, data.batch_sampler) if sampler is not None]
+    if any(type(sampler).__module__.split(".")[0] != "torch" for sampler in samplers):
+        return []
+    own = data.generator if data.generator is not None else sys.modules["torch"].default_generator
+    found = [own, getattr(data.sampler, "generator", None)]
+    return [generator for i, generator in enumerate(found) if generator is not None and generator not in found[:i]]
+
+
+def _states(generators: list[Any]) -> list[str]:
+    return [base64.b64encode(generator.get_state().numpy().tobytes()).decode() for generator in generators]
+
+
+def _put_back(generators: list[Any], states: list[str]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        tensor = generator.get_state()
+        tensor.numpy()[:] = np.frombuffer(base64.b64decode(state), np.uint8)
+        generator.set_state(tensor)
 
 
 def source_of(
@@ -164,7 +236,8 @@ def source_of(
         if hasattr(data, "__next__") or callable(data) or not (_is_sequence_of_examples(data) or _is_columns(data)):
             raise ArgumentError(
                 "batch_size is for arrays, or a tuple or dict of them, whose first axis counts examples, and for "
-                f"sequences of examples; got {type(data).__name__}, which makes its own batches. Leave batch_size out."
+                f"sequences of examples; got {type(data).__name__}, which is iterated. Leave batch_size out and let "
+                "it make the batches (of a tf.data.Dataset: data.batch(n))."
             )
         return Rows(data, batch_size, shuffle, seed, drop_last, on_device)
     if on_device:
@@ -174,7 +247,12 @@ def source_of(
             "data given as arrays needs a batch_size (that of all rows, for full batches). To give the batches "
             "themselves, put them in a list."
         )
-    if not callable(data) and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
+    if not callable(data) and not hasattr(data, "__iter__"):
+        if _is_sequence_of_examples(data):
+            raise ArgumentError(
+                f"data of type {type(data).__name__} gives examples by their number: write batch_size=..., or put it "
+                "into a loader that makes batches."
+            )
         raise ArgumentError(f"data must be arrays, or yield batches when iterated, got {type(data).__name__}.")
     return Batches(data)
 
@@ -197,7 +275,15 @@ def _host(leaf: Any) -> Any:
     """
     if isinstance(leaf, jax.Array):
         return leaf
-    array = np.asarray(leaf.detach().cpu() if hasattr(leaf, "detach") else leaf)
+    if hasattr(leaf, "detach"):
+        leaf = leaf.detach().cpu()
+    try:
+        array = np.asarray(leaf)
+    except TypeError:  # torch's bfloat16, of which NumPy alone knows nothing; sparse and quantised ones stay refused
+        try:
+            array = np.asarray(jax.dlpack.from_dlpack(leaf))
+        except Exception as error:
+            raise DTypeError(f"a batch must hold dense arrays of numbers, got {type(leaf).__name__}: {error}") from None
     if array.dtype.kind not in "biufcV" or array.dtype.fields:
         raise DTypeError(f"a batch must hold numbers, got {type(leaf).__name__} of dtype {array.dtype}: encode it.")
     return array
@@ -228,4 +314,13 @@ def _rows_of(columns: Any) -> int:
 
 
 def _collate(examples: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack([_host(leaf) for leaf in leaves]), *examples)
+    def stack(*leaves: Any) -> np.ndarray:
+        arrays = [_host(leaf) for leaf in leaves]
+        if len({array.shape for array in arrays}) > 1:
+            raise ShapeError(
+                f"examples of one batch need one shape, got {sorted({array.shape for array in arrays})}. Pad them; or, "
+                "if these are arrays side by side, put them into a tuple in place of a list."
+            )
+        return np.stack(arrays)
+
+    return jax.tree.map(stack, *examples)

@@ -67,11 +67,13 @@ class State(Protocol):
 class Method:
     """A minimiser. Its fields are its options: hashable, and fixed when the program is compiled.
 
-    **Attributes:** `bounded`: whether it takes bounds; `derivative`: 2 if it asks for hvp or hessian.
+    **Attributes:** `bounded`: whether it takes bounds; `derivative`: 2 if it asks for hvp or hessian;
+    `alone`: whether it is arithmetic only, in loops and branches: no library is called, nothing is scattered.
     """
 
     bounded: ClassVar[bool] = False
     derivative: ClassVar[int] = 1
+    alone: ClassVar[bool] = False
 
     def init(self, problem: Problem, x0: jax.Array) -> Any:
         """The state before anything is evaluated: `trial` is x0, `x` too, f = inf, g = 0, gnorm = inf, n_iters = 0."""

@@ -10,7 +10,7 @@ JAX-traceable. Add the class to METHODS in methods.py: `minimize(method="newton-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..ir.errors import ArgumentError
+from ..trace.avals import is_jax_tracer
+from ..trace.tracer import Tracer
 from .iterate import Limits
 from .methods import method_named
 from .result import Result
@@ -65,15 +67,36 @@ def minimize(
     if differentiate not in ("implicit", "unroll"):
         raise ArgumentError(f'differentiate must be "implicit" or "unroll", got {differentiate!r}.')
     chosen = method_named(method, options, bounds is not None)
+    require_args(args)
+    if chosen.bounded and bounds is None:
+        bounds = (None, None)
     solver, inputs, put_aux = solver_of(fun, x0, args, chosen, has_aux, max_iters + 1 if history else 0)
     gtol = _GTOL.get(solver.flat.dtype.name, 1e-4) if gtol is None else gtol
     limits = limits_of(gtol, ftol, xtol, max_iters, max_evals, solver.flat.dtype.name)
     box = box_of(solver.flat, bounds)
     if callback is not None:
-        result = solver.stepwise(limits, box, inputs, callback)
+        require_callback(callback, inputs)
+        result = solver.stepwise(limits, box, inputs, lambda found: callback(replace(found, aux=put_aux(found.aux))))
     else:
         result = solver.run(limits, box, inputs, differentiate)
     return replace(result, aux=put_aux(result.aux)) if has_aux else result
+
+
+def require_args(args: Any) -> None:
+    """**Raises:** `ArgumentError` unless the further arguments of a function come as a tuple."""
+    if not isinstance(args, tuple | list):
+        raise ArgumentError(f"args must be a tuple of further arguments, got {type(args).__name__}: write args=(a,).")
+
+
+def require_callback(callback: Any, inputs: Sequence[Any]) -> None:
+    """**Raises:** `ArgumentError` unless it can be called between the iterations of this solve."""
+    if not callable(callback):
+        raise ArgumentError(f"callback must be a function of a Result, got {callback!r}.")
+    if any(is_jax_tracer(x) or type(x) is Tracer for x in inputs):
+        raise ArgumentError(
+            "a callback is called from a loop of Python's, which cannot be part of a program under jit, vmap or grad. "
+            "Leave it out there (history=True keeps what happened), or call the solver outside."
+        )
 
 
 def limits_of(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: str) -> Limits:

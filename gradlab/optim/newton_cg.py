@@ -58,6 +58,7 @@ class NewtonCG(Method):
     max_trials: int = 40
 
     derivative: ClassVar[int] = 2
+    alone: ClassVar[bool] = True
 
     def init(self, problem: Problem, x0: jax.Array) -> State:
         zero, none = jnp.zeros((), problem.dtype), jnp.zeros((), jnp.int32)

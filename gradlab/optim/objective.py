@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..api.arguments import OnLeaves, call_names, name_of, require_function, tree_flatten, tree_unflatten
+from ..api.arguments import OnLeaves, call_names, name_of, tree_flatten, tree_unflatten
 from ..api.calling import Reading
 from ..api.programs import Program, jvp_program, value_and_grad_program
 from ..api.results import described, filled, split_aux
-from ..ir.errors import DTypeError, NonScalarError
+from ..ir.errors import DTypeError, NonScalarError, StructureError
 from ..ir.graph import Graph
 from ..trace.avals import aval_of
 from ..trace.tracer import Tracer
@@ -32,7 +32,8 @@ class Read:
     """
 
     def __init__(self, fun: Callable, x: Any, args: tuple, of: str):
-        require_function(fun, of)
+        if not callable(fun):
+            raise StructureError(f"{of} needs a function, got {fun!r}. Write {of}(f, x0), not {of}(f(x0), x0).")
         self.fun, self.of = fun, of
         self.flat, x_leaves = flat_of(x, of)
         leaves, tree = tree_flatten(((x, *args), {}))

@@ -142,8 +142,8 @@ def _columns(run: Any, against: str) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def band(x: np.ndarray, y: np.ndarray, points: int = 1000) -> Band:
     """The median and quartiles over the first axis of `y` (runs, k), each run known at its own `x` (runs, k).
 
-    Between its points a run stays as it was: what is drawn at x is what it had reached by then. A run that has ended
-    stays where it ended.
+    Between its points a run stays as it was: what is drawn at x is what it had reached by then. Before its first point
+    it is at its start, and a run that has ended stays where it ended.
     """
     if y.ndim == 1:
         x, y = x[None], y[None]
@@ -158,7 +158,7 @@ def band(x: np.ndarray, y: np.ndarray, points: int = 1000) -> Band:
         keep = ~np.isnan(xs) & ~np.isnan(ys)
         xs, ys = xs[keep], ys[keep]
         at = np.searchsorted(xs, grid, side="right") - 1
-        rows.append(np.where(at >= 0, ys[np.maximum(at, 0)], np.nan) if len(xs) else np.full(len(grid), np.nan))
+        rows.append(ys[np.maximum(at, 0)] if len(xs) else np.full(len(grid), np.nan))
     lower, median, upper = np.nanpercentile(np.array(rows), [25, 50, 75], axis=0)
     return Band(grid, median, lower, upper)
 
@@ -192,6 +192,11 @@ def _training(runs: Mapping[str, Trained], title: str | None) -> Any:
                     panels[2].plot(
                         run.history["eval/step"], values, "o-", ms=3, label=text or None, color=style["color"]
                     )
+        widths = {_width(run.history["step"]) for run in runs.values()} - {1}
+        if widths:
+            of = f"{min(widths)} to {max(widths)}" if len(widths) > 1 else f"{max(widths)}"
+            for axes in panels[:2]:
+                axes.set_title(f"pale: each step, full: mean of {of}", fontsize=8, color="#6b7280", loc="right")
         evaluation = shown[0].removeprefix("eval/") if len(shown) == 1 else "evaluation"
         for axes, name in zip(panels, ("loss", "‖gradient‖", evaluation), strict=False):
             axes.set(xlabel="step", ylabel=name)
@@ -212,13 +217,17 @@ def _positive(line: Any) -> bool:
     return bool(np.all(y[np.isfinite(y)] > 0))
 
 
+def _width(values: np.ndarray) -> int:
+    return max(1, len(values) // 50)
+
+
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """A centred mean over a fiftieth of the run."""
-    width = max(1, len(values) // 50)
-    if width == 1:
-        return values
-    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
-    return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+    """A centred mean over a fiftieth of the run, of what is finite; at the ends over what there is of it."""
+    window = np.ones(_width(values))
+    finite = np.isfinite(values)
+    sums = np.convolve(np.where(finite, values, 0), window, mode="same")
+    counts = np.convolve(finite.astype(float), window, mode="same")
+    return np.where(counts > 0.5, sums / np.maximum(counts, 1), np.nan)
 
 
 # -- trajectory
@@ -247,7 +256,8 @@ def trajectory(
     marks = np.zeros((0, 2)) if minima is None else np.asarray(minima, float).reshape(-1, 2)
     points = np.concatenate([*ways.values(), marks])
     points = points[np.all(np.isfinite(points), axis=1)]
-    (left, right), (bottom, top) = limits or (_around(points[:, 0]), _around(points[:, 1]))
+    ends = np.concatenate([*(way[[0, -1]] for way in ways.values()), marks])
+    (left, right), (bottom, top) = limits or (_around(points[:, i], ends[:, i]) for i in (0, 1))
     xs, ys = np.linspace(left, right, 241), np.linspace(bottom, top, 241)
     grid = np.stack(np.meshgrid(xs, ys), axis=-1)
     values = np.asarray(jax.jit(jax.vmap(jax.vmap(fun)))(grid), float)
@@ -297,11 +307,13 @@ def _contours(axes: Any, xs: np.ndarray, ys: np.ndarray, values: np.ndarray) -> 
     axes.grid(False)
 
 
-def _around(values: np.ndarray) -> tuple[float, float]:
-    """Limits that hold what is within reach of the middle half: one wild trial point must not decide the scale."""
+def _around(values: np.ndarray, ends: np.ndarray) -> tuple[float, float]:
+    """Limits that hold what is within reach of the middle half, or of starts and ends: a wild trial must not decide."""
     low, high = np.percentile(values, [25, 75])
+    ends = ends[np.isfinite(ends)]
     reach = 4 * max(high - low, 1e-3 * max(1.0, abs(low), abs(high)))
-    kept = values[(values >= low - reach) & (values <= high + reach)]
+    far = 1.5 * np.ptp(ends)
+    kept = values[(values >= min(low - reach, ends.min() - far)) & (values <= max(high + reach, ends.max() + far))]
     room = 0.12 * max(kept.max() - kept.min(), 1e-3)
     return float(kept.min() - room), float(kept.max() + room)
 

@@ -42,7 +42,10 @@ def precision_of(precision: Any, loss_scale: Any) -> Precision:
     """
     dtype = None
     if precision is not None:
-        name = precision if isinstance(precision, str) else jnp.dtype(precision).name
+        try:
+            name = precision if isinstance(precision, str) else jnp.dtype(precision).name
+        except TypeError:
+            name = None
         if name not in _NAMES:
             raise ArgumentError(f"precision must be None or one of {', '.join(_NAMES)}, got {precision!r}.")
         dtype = jnp.dtype(name)

@@ -26,7 +26,7 @@ _PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; color: #111827; }}
 table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #e5e7eb; }}
-th:first-child, td:first-child, td.text {{ text-align: left; }}
+th:first-child, td:first-child, th.text, td.text {{ text-align: left; }} td {{ white-space: nowrap; }}
 th {{ border-bottom: 2px solid #9ca3af; }} td.best {{ font-weight: 600; }} td.not {{ color: #b91c1c; }}
 img {{ max-width: 100%; }} figcaption {{ color: #4b5563; }} figure {{ margin: 1rem 0 2rem; }}
 </style></head><body><h1>{title}</h1>
@@ -185,16 +185,23 @@ class Report:
         for problem in self.problems:
             figures[f"convergence-{_slug(problem)}"] = (
                 self.convergence(problem),
-                "Median over the starts; half of the runs lie in the shaded band.",
+                "Median over the starts of the lowest value so far; half of the runs lie in the shaded band. "
+                "At the dotted line the problem counts as solved; what is below the last tick is drawn there.",
             )
         for problem in self.problems:
             figure = self.trajectories(problem)
             if figure is not None:
                 figures[f"trajectory-{_slug(problem)}"] = (
                     figure,
-                    "Iterates from the first start (the square).",
+                    "From the first start (the square) to the end (the dot), over contours of log(f − lowest f); of "
+                    "methods that are plain functions, the points better than all before. The star: where f is least.",
                 )
-        parts = [_html_table(self.summary(), "method"), f"<p>{html.escape(str(self).splitlines()[-1])}</p>"]
+        summary = self.summary()
+        starred = [
+            {"method": r["method"], "solved": r["solved"], "of": r["of"], "evaluations*": r["evaluations"],
+             "milliseconds*": r["milliseconds"]} for r in summary
+        ]  # fmt: skip
+        parts = [_html_table(starred, "method"), f"<p>{html.escape(str(self).splitlines()[-1])}</p>"]
         for name, (figure, caption) in figures.items():
             path = folder / f"{name}.png"
             figure.savefig(path, dpi=150)
@@ -228,7 +235,7 @@ class Report:
                 for axes, x in zip(panels, (evals, evals * rate), strict=True):
                     plot.draw_band(axes, plot.band(x, np.where(np.isinf(gaps), np.nan, gaps)), method, i)
             for axes, label in zip(panels, ("evaluations of f and ∇f", "time [ms]"), strict=True):
-                axes.axhline(max(self.tol * scale, floor), color="#6b7280", lw=1, ls=":", zorder=0)
+                axes.axhline(max(self.tol * scale, floor), color="#6b7280", lw=1, ls=":", zorder=0, label="solved")
                 axes.set(yscale="log", xscale="log", xlabel=label)
             panels[0].set_ylabel("f − f*")
             panels[1].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
@@ -254,20 +261,33 @@ def _padded(rows: list[np.ndarray], length: int) -> np.ndarray:
     return np.array([np.pad(row, (0, length - len(row)), constant_values=np.nan) for row in rows])
 
 
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
+
+
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+_HEADINGS = {"f": "f, median", "gnorm": "‖∇f‖∞", "seconds": "time [s]", "first_seconds": "first call [s]"}
+
+
 def _html_table(rows: list[dict[str, Any]], group: str) -> str:
     names = list(rows[0])
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    best = {key: min(r["evaluations"] for r in rows if r[group] == key) for key in {r[group] for r in rows}}
+    head = "".join(
+        f'<th class="{"text" if isinstance(rows[0][name], str) else ""}">{html.escape(_HEADINGS.get(name, name))}</th>'
+        for name in names
+    )
+    best = {
+        key: min((r["evaluations"] for r in rows if r[group] == key and r["solved"] == r["of"]), default=None)
+        for key in ({r[group] for r in rows} if group == "problem" else ())
+    }
     lines = []
     for row in rows:
         cells = []
         for name in names:
             value = row[name]
-            text = value if isinstance(value, str) else f"{value:.6g}"
+            text = value if isinstance(value, str) else _number(value)
             kind = "text" if isinstance(value, str) else ""
             if (
                 name == "evaluations"

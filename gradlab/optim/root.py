@@ -13,7 +13,7 @@ from ..api.arguments import name_of
 from ..ir.errors import ArgumentError, ShapeError
 from .broyden import Equations, RootFinder
 from .least_squares import require_derivative
-from .minimize import limits_of
+from .minimize import limits_of, require_args, require_callback
 from .residuals import read_residuals
 from .result import Result, Status
 from .solved import implicitly
@@ -81,6 +81,7 @@ def root(
     if method not in METHODS:
         raise ArgumentError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     require_derivative(differentiate)
+    require_args(args)
     found, inputs = read_residuals(fun, x0, args, "root")
     n, m = found.flat.size, found.out.size
     if n != m:
@@ -96,5 +97,6 @@ def root(
     tol = found.eps ** (2 / 3) if tol is None else tol
     limits = limits_of(tol, 0.0, 0.0, max_iters, max_evals, found.flat.dtype.name)
     if callback is not None:
+        require_callback(callback, inputs)
         return solver.stepwise(limits, (None, None), inputs, callback)
     return solver.run(limits, (None, None), inputs, differentiate)

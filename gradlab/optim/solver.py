@@ -14,6 +14,7 @@ import numpy as np
 from ..api.arguments import tree_unflatten
 from ..api.dialect import DIALECTS
 from ..ir.errors import ArgumentError
+from ..lower import small
 from ..lower.compile import LRU
 from ..trace.avals import is_jax_tracer, x64
 from ..trace.builder import innermost
@@ -88,8 +89,21 @@ class Solver:
 
     @cached_property
     def compiled(self) -> Any:
-        """`whole`, compiled."""
-        return jax.jit(self.whole, compiler_options=quick())
+        """`whole`, compiled: as one kernel where that is arithmetic on few numbers."""
+        plain = jax.jit(self.whole, compiler_options=quick())
+        if not self._small or small.options() is None:
+            return plain
+        options = {**(quick() or {}), **(small.options() or {})}
+        kernel = jax.jit(small.in_one_kernel(self.whole), compiler_options=options)
+        return lambda limits, box, inputs: kernel(limits, box, inputs)[0]
+
+    @property
+    def _small(self) -> bool:
+        if not self.method.alone or self.rows or not 0 < self.flat.size <= small.FEW:
+            return False
+        of = self.objective
+        programs = [of.value_and_grad, of.values, *([of.hvp] if self.method.derivative == 2 else [])]
+        return all(small.fits(program.composable.graph) for program in programs)
 
     @cached_property
     def jitted(self) -> Callable[..., Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import optax
 
 from ..ir.errors import ArgumentError, DTypeError
 from ..ir.extras import Later
-from .feeding import Feed, Mark, Plan
+from .feeding import Feed, Mark, Plan, few_batches
 from .fused import Recipe, Steps, is_key
 from .loading import Source, source_of
 from .metrics import Bar, Outlets, Record
@@ -80,6 +81,8 @@ def train(
     sequence of examples; each epoch is shuffled by (`seed`, epoch) unless `shuffle` is off, and `drop_last` leaves out
     a last, smaller batch. Otherwise anything that yields batches (pytrees of arrays) when iterated, the same ones each
     time: a list, a loader of torch, grain or tf.data, a function epoch → iterable, a generator for a single pass.
+    (Workers of torch's loader need `multiprocessing_context="spawn"`, for JAX has threads and they would be forks; on
+    resuming, the generator it shuffles by is put back.)
     `on_device`: whether arrays are kept on the device as a whole (None: up to 512 MiB). `prefetch`: how many groups of
     batches a thread prepares in advance. `key`: a seed or a key of JAX's; each step gets one folded from it.
     *Steps.* `steps_per_call`: how many share a program; "auto" measures. It changes no bit of the result. `accumulate`:
@@ -104,6 +107,8 @@ def train(
     for name, value in (("loss", loss), *((("evaluate", evaluate),) if evaluate is not None else ())):
         if not callable(value):
             raise ArgumentError(f"{name} must be a function, got {value!r}.")
+    key = _key(key)
+    _require_arguments(loss, key is not None)
     _require_params(params)
     if (steps is None) == (epochs is None):
         raise ArgumentError(f"train needs either steps or epochs, got steps={steps}, epochs={epochs}.")
@@ -118,10 +123,17 @@ def train(
         _require_count("steps_per_call", steps_per_call)
     if evaluate is None and (patience is not None or evaluate_every is not None or monitor is not None):
         raise ArgumentError("patience, monitor and evaluate_every need evaluate=, a function of the parameters.")
-    if clip is not None and not clip > 0:
+    if clip is not None and not (_is_number(clip) and clip > 0):
         raise ArgumentError(f"clip must be a positive number, the largest norm of a gradient, got {clip!r}.")
-    if ema is not None and not 0 <= ema < 1:
+    if ema is not None and not (_is_number(ema) and 0 <= ema < 1):
         raise ArgumentError(f"ema must be a decay in [0, 1), such as 0.999, got {ema!r}.")
+    for name, value in (("prefetch", prefetch), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise ArgumentError(f"{name} must be an integer, 0 or more, got {value!r}.")
+    if checkpoint is not None and not isinstance(checkpoint, str | os.PathLike):
+        raise ArgumentError(f"checkpoint must be the path of a directory, got {checkpoint!r}.")
+    if not (progress is None or isinstance(progress, bool)):
+        raise ArgumentError(f"progress must be True, False or None (a bar on a terminal), got {progress!r}.")
     save_every, save_seconds = _cadence(checkpoint_every)
     outlets = Outlets(log, callback)
     source = source_of(data, batch_size, shuffle, seed, drop_last, on_device)
@@ -129,7 +141,8 @@ def train(
         raise ArgumentError(
             f"a generator is used up after one pass, epochs={epochs} need more: give a list or a function of the epoch."
         )
-    key = _key(key)
+    if epochs is not None and source.length is not None and source.length * epochs < accumulate:
+        raise few_batches(accumulate, source.length * epochs)
     optimizer = optimizer if clip is None else optax.chain(optax.clip_by_global_norm(clip), optimizer)
     recipe = Recipe(
         loss=loss,
@@ -259,6 +272,7 @@ def _saves(checkpoint: Any, recipe: Recipe) -> bool:
 def _trained(run: Run, source: Source, k: int, resumed_from: int | None) -> Trained:
     state, status, at = run.state, run.status, run.mark.position
     assert status is not None
+    complete = at.epoch + (at.batch == source.length)  # an end that no batch came after
     return Trained(
         params=state.params,
         opt_state=state.opt,
@@ -266,7 +280,7 @@ def _trained(run: Run, source: Source, k: int, resumed_from: int | None) -> Trai
         status=status,
         message=status.value + (f" {run.note}" if run.note else ""),
         step=run.step,
-        epoch=at.epoch + (at.batch == source.length),  # an end that no batch came after
+        epoch=complete if run.passes is None else run.passes,
         skipped=int(state.skipped),
         history=run.history.arrays(),
         best_params=run.best_params if run.best.value is not None else None,
@@ -332,6 +346,22 @@ def _require_params(params: Any) -> None:
             )
 
 
+def _require_arguments(loss: Callable, keyed: bool) -> None:
+    try:
+        taken = inspect.signature(loss)
+    except (TypeError, ValueError):
+        return  # written in C, or as good as
+    try:
+        taken.bind(*(("params", "batch", "key") if keyed else ("params", "batch")))
+    except TypeError as error:
+        how = "loss(params, batch, key), for key= is given" if keyed else "loss(params, batch); key=0 adds a third, key"
+        raise ArgumentError(f"train calls {how}; the loss takes {taken} ({error}).") from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def _require_count(name: str, value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
         raise ArgumentError(f"{name} must be a positive integer, got {value!r}.")
@@ -347,5 +377,8 @@ def _cadence(every: Any) -> tuple[int | None, float | None]:
         if every.total_seconds() < 0:
             raise ArgumentError(f"checkpoint_every must not be negative, got {every!r}.")
         return None, every.total_seconds()
-    _require_count("checkpoint_every", every)
-    return every, None
+    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+        raise ArgumentError(
+            f"checkpoint_every must be a positive integer, of steps, or a datetime.timedelta, got {every!r}."
+        )
+    return int(every), None

@@ -82,6 +82,7 @@ class Run:
         self.history, self.best, self.best_params = History(), Best(), None
         self.status: TrainStatus | None = None
         self.note = ""
+        self.passes: int | None = None  # over the data that are complete, where the data ended
         self.seconds = 0.0
         self._steps, self._key, self._feed, self._plan, self._pace = steps, key, feed, plan, pace
         self._options, self._bar, self._outlets, self._save = options, bar, outlets, save
@@ -113,7 +114,9 @@ class Run:
                     except queue.Empty:
                         continue
                     if group is None:
-                        self._end(TrainStatus.FINISHED if self._plan.epochs is not None else TrainStatus.DATA_ENDED)
+                        self.passes = self._feed.passes
+                        whole = self._plan.epochs is not None and not self._feed.used_up
+                        self._end(TrainStatus.FINISHED if whole else TrainStatus.DATA_ENDED)
                     else:
                         self._todo.append((group, 0))
         self._tick()
@@ -298,11 +301,11 @@ def _numbers(result: Any) -> dict[str, float]:
         result = {"value": result}
     values = {}
     for name, value in result.items():
-        if np.ndim(value) or not result:
-            raise ArgumentError(f"evaluate must return a number or a dict of numbers, got {name!r}: {value!r}.")
+        if np.ndim(value) or np.asarray(value).dtype.kind not in "biufV":
+            raise ArgumentError(f"evaluate must return a real number or a dict of them, got {name!r}: {value!r}.")
         values[str(name)] = float(value)
     if not values:
-        raise ArgumentError("evaluate must return a number or a dict of numbers, got an empty dict.")
+        raise ArgumentError("evaluate must return a real number or a dict of them, got an empty dict.")
     return values
 
 

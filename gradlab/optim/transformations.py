@@ -38,8 +38,11 @@ class _Vector:
 def as_transformation(method: Method) -> optax.GradientTransformationExtraArgs:
     """The method as an Optax transformation. Its `update(grads, state, params, value=f)` needs params and the value.
 
-    The state is a pytree, to be saved and resumed to the same bits. When the method gives up (`state.status` says why),
-    the last update leads to the best point met, and later ones are zero.
+    As Optax's own, it takes gradients along which the loss rises: for complex params the conjugate of what `jax.grad`
+    and `gradlab.grad` return. In a chain, what stands before it must leave the gradient that of the value: a clipped
+    one tells the line search of a slope that is not there. The state is a pytree, to be saved and resumed to the same
+    bits. When the method gives up (`state.status` says why), the last update leads to the best point met, and later
+    ones are zero.
     """
 
     def init(params: Any) -> Any:
@@ -63,7 +66,7 @@ def as_transformation(method: Method) -> optax.GradientTransformationExtraArgs:
 def step(method: Method, flat: Flat, grads: Any, state: Any, params: Any, value: Any) -> tuple[Any, Any]:
     """(the updates of the leaves, the next state)."""
     problem: Any = _Vector(flat)
-    x, g = flat.vector(params), flat.gradient(grads)
+    x, g = flat.vector(params), flat.vector(grads)
     f = jnp.asarray(value).astype(flat.dtype)
     old = state._replace(trial=x)
     new = method.tell(problem, old, f, g)

@@ -16,10 +16,7 @@ def cse(graph: Graph) -> Graph:
     def code(a: Atom):
         if type(a) is Lit:
             return (scalar_key(a.value), a.aval)
-        found = number.get(a)
-        if found is None:
-            found = number[a] = len(number)
-        return found
+        return number.setdefault(a, len(number))
 
     def rule(eqn: Eqn, made: Mapping[Var, Eqn]):
         operands = tuple([code(a) for a in eqn.inputs])

@@ -12,16 +12,20 @@ from .rewrite import rewrite
 
 def fold(graph: Graph) -> Graph:
     """(x*) -> (y*) keeps its type; arithmetic on literals is done now, in the dtype it would have had at run time."""
-    return rewrite(graph, _fold)
+    return rewrite(graph, folded)
 
 
-def _fold(eqn: Eqn, made: Mapping[Var, Eqn]):
-    literals = [a for a in eqn.inputs if type(a) is Lit]
-    if eqn.prim.fold is None or len(literals) < len(eqn.inputs):
+def folded(eqn: Eqn, made: Mapping[Var, Eqn]):
+    """The literal that the result is, or None."""
+    rule, literals = eqn.prim.fold, eqn.inputs
+    if rule is None:
         return None
+    for a in literals:
+        if type(a) is not Lit:
+            return None
     (out,) = eqn.outputs
     with np.errstate(all="ignore"):
-        number = eqn.prim.fold(*(a.dtype.type(a.value) for a in literals), **eqn.params)
+        number = rule(*(a.dtype.type(a.value) for a in literals if type(a) is Lit), **eqn.params)
     if number is None:
         return None
     return (Lit(out.dtype.type(number).item(), out.aval),)

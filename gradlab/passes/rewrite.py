@@ -30,12 +30,18 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
     changed = False
     for old in graph.eqns:
         eqn = old
-        for a in eqn.inputs:
-            if type(a) is Var and a in instead:
-                now = tuple([instead.get(a, a) if type(a) is Var else a for a in eqn.inputs])
-                eqn = Eqn(eqn.prim, now, eqn.outputs, eqn.params, eqn.where)
-                break
+        if instead:
+            for a in eqn.inputs:
+                if type(a) is Var and a in instead:
+                    now = tuple([instead.get(a, a) if type(a) is Var else a for a in eqn.inputs])
+                    eqn = Eqn(eqn.prim, now, eqn.outputs, eqn.params, eqn.where)
+                    break
         answer = rule(eqn, made)
+        if answer is None:
+            eqns.append(eqn)
+            for v in eqn.outputs:
+                made[v] = eqn
+            continue
         while isinstance(answer, Eqn):
             eqn, changed = answer, True
             answer = rule(eqn, made)

@@ -16,10 +16,11 @@ RULES: dict[Primitive, Callable[[Eqn, Made], Eqn | Instead | tuple[Atom, ...] | 
 
 def simplify(graph: Graph) -> Graph:
     """(x*) -> (y*) keeps its type and, to the last bit, its values."""
-    return rewrite(graph, _simplify)
+    return rewrite(graph, simplified)
 
 
-def _simplify(eqn: Eqn, made: Made):
+def simplified(eqn: Eqn, made: Made):
+    """What `rewrite` puts in the place of an equation, or None."""
     rule = RULES.get(eqn.prim)
     return None if rule is None else rule(eqn, made)
 

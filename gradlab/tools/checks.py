@@ -17,8 +17,9 @@ from ..passes.pipeline import tidy
 from ..trace.avals import is_key_dtype
 from .departure import Departure, dot_products, first_departure, first_mistransposed, seed
 from .numeric import Estimate
-from .probes import Probe, Verdict, compare
+from .probes import Probe, Verdict
 from .reading import opened
+from .settle import Slope
 
 MODES = ("fwd", "rev")
 _WIDER = (
@@ -34,7 +35,9 @@ def check_grads(f: Callable, args: Sequence[Any], order: int = 2, modes: Sequenc
     "fwd": the jvp in random directions against Richardson's differences. "rev": the vjp against the jvp (against the
     differences, if "fwd" is not asked for) by ⟨ct, J t⟩ = ⟨Jᵀ ct, t⟩. From order 2 on the same for the derivative as a
     function, and ⟨w, H v⟩ = ⟨v, H w⟩. Tolerances follow from the coarsest dtype in the program and the size of what is
-    compared: in float64 a rule that is wrong by 1e-8 of the result is found, in float32 one by 1e-2.
+    compared: in float64 a rule that is wrong by 1e-8 of the result is found, in float32 one by 1e-2. What a few
+    differences contradict is looked at by steps of all lengths (a program in float32, in float64) before it is called
+    wrong; where these give no one slope, as of sin(1e18 x), the error says that it cannot be decided.
 
     **Arguments:** `f`: numbers and arrays to a pytree of them; it is read once, at `args`, a list or tuple of pytrees
     (its branches are those taken there). `order`: how often it is differentiated.
@@ -110,29 +113,35 @@ def _directions(probe: Probe, rng: np.random.Generator) -> list[list[np.ndarray]
 def _forward(probe: Probe, along: Sequence[np.ndarray]) -> None:
     """The jvp along a direction against differences."""
     __tracebackhide__ = True
-    verdicts = _verdicts(probe, along)
-    if not all(v.judged and not v.wrong for v in verdicts.values()):
-        # A step that leaves the domain says nothing: let each number move by a part of itself only.
-        other = probe.directions(np.random.default_rng(2), relative=True)
-        along = [np.where(d != 0, e, 0).astype(d.dtype) for d, e in zip(along, other, strict=True)]
-        verdicts = _verdicts(probe, along)
-    wrong = [i for i, v in verdicts.items() if v.wrong]
+    verdicts = probe.verdicts(along, closely=False)
+    if all(v.judged and not v.wrong for v in verdicts.values()):
+        return
+    # A step that leaves the domain says nothing: let each number move by a part of itself only.
+    other = probe.directions(np.random.default_rng(2), relative=True)
+    along = [np.where(d != 0, e, 0).astype(d.dtype) for d, e in zip(along, other, strict=True)]
+    verdicts, closely = probe.verdicts(along, closely=False), probe.verdicts(along)
+    wrong = [i for i, v in closely.items() if v.wrong]
     if wrong:
-        raise _disagrees(probe, along, lambda d: _worst(_verdicts(probe, d), wrong))
-    blind = [i for i, v in verdicts.items() if not v.judged]
-    if blind and len(blind) == len(verdicts):
-        raise DerivativeError(
-            f"differences of {probe.label} at these arguments are too rough to judge its derivative by: for "
-            f"{_place(probe.results[blind[0]], probe.values()[blind[0]], verdicts[blind[0]].index)} they give "
-            f"{verdicts[blind[0]].wanted} ± {verdicts[blind[0]].error:.1g}. Choose a point away from jumps and poles"
-            + ("." if probe.unit < 1e-10 else _WIDER)
+        raise _disagrees(probe, along, lambda d: _worst(probe.verdicts(d), wrong))
+    blind = [i for i, v in closely.items() if not v.judged]
+    if blind and (len(blind) == len(verdicts) or any(verdicts[i].wrong for i in blind)):
+        k = next((i for i in blind if verdicts[i].wrong), blind[0])
+        place = _place(probe.results[k], probe.values()[k], closely[k].index)
+        raise _undecided(
+            probe,
+            f"for {place} along a random direction, the jvp is {closely[k].got:.6g}, and differences by steps of all "
+            f"lengths give no one slope ({closely[k].wanted:.6g} ± {closely[k].error:.1g})",
         )
 
 
-def _verdicts(probe: Probe, along: Sequence[Any]) -> dict[int, Verdict]:
-    """For each result that has a derivative, how the jvp along a direction compares with differences."""
-    both = zip(probe.jvp(along), probe.differences(along), strict=True)
-    return {i: compare(t, d, probe.unit) for i, (t, d) in enumerate(both) if is_inexact(t.dtype)}
+def _undecided(probe: Probe, why: str) -> DerivativeError:
+    narrow = probe.unit > 1e-10 and probe.wide is None
+    dtype = "float64" if not narrow else next(np.asarray(probe.inputs[k]).dtype for k in probe.moving)
+    return DerivativeError(
+        f"whether the derivative of {probe.label} is right cannot be decided in {dtype} at these arguments: {why}. "
+        "There is a jump, a pole or noise, or it oscillates within the shortest step. Choose another point"
+        + (_WIDER if narrow else ".")
+    )
 
 
 def _worst(verdicts: dict[int, Verdict], among: Sequence[int]) -> tuple[int, Verdict] | None:
@@ -209,7 +218,15 @@ def _reverse(probe: Probe, rng: np.random.Generator, by_jvp: bool) -> None:
     pulled = probe.vjp(cts)
 
     def products(along: Sequence[Any]) -> tuple[float, float, bool]:
-        moved, slack = _moved(probe, along, cts, by_jvp)
+        if by_jvp:
+            return dot_products(cts, probe.jvp(along), pulled, along, probe.unit)
+        moved, slack = _weighed(cts, probe.differences(along), probe.unit)
+        found = dot_products(cts, moved, pulled, along, probe.unit, slack)
+        if found[2]:
+            return found
+        moved, slack = _weighed(cts, probe.slopes(along), probe.unit)
+        if not np.isfinite(slack):
+            raise _undecided(probe, "differences by steps of all lengths give no one slope")
         return dot_products(cts, moved, pulled, along, probe.unit, slack)
 
     for along in _directions(probe, rng):
@@ -230,14 +247,11 @@ def _reverse(probe: Probe, rng: np.random.Generator, by_jvp: bool) -> None:
         raise _located(text, fault)
 
 
-def _moved(probe: Probe, along: Sequence[Any], cts: Sequence[Any], by_jvp: bool) -> tuple[list[Any], float]:
-    """J t by forward mode or by differences, and how far ⟨ct, J t⟩ may be off on account of the latter."""
-    if by_jvp:
-        return probe.jvp(along), 0.0
-    found: list[Estimate] = probe.differences(along)
+def _weighed(cts: Sequence[Any], found: Sequence[Estimate | Slope], u: float) -> tuple[list[Any], float]:
+    """J t by differences, and how far ⟨ct, J t⟩ may be off on their account."""
     slack = sum(float(np.sum(np.abs(ct) * 10 * d.error)) for ct, d in zip(cts, found, strict=True))
     scale = sum(float(np.sum(np.abs(ct * d.value))) for ct, d in zip(cts, found, strict=True))
-    return [d.value for d in found], slack + 100 * probe.unit ** (2 / 3) * scale
+    return [d.value for d in found], slack + 100 * u ** (2 / 3) * scale
 
 
 # -- higher orders

@@ -16,7 +16,7 @@ from ..ir.errors import GradlabError
 from ..ir.graph import Eqn, Graph, Var, is_inexact
 from ..ir.where import Where
 from ..lower.finish import expand
-from .probes import Probe, Verdict, compare, pairing
+from .probes import Probe, Verdict, pairing
 
 MOST = 200  # equations whose transpose is probed, one compilation each
 
@@ -45,12 +45,11 @@ def first_departure(probe: Probe, direction: Sequence[Any]) -> Departure | None:
         Graph(graph.inputs, graph.eqns, every), probe.inputs, probe.active, probe.names, [], "the values inside"
     )
     values = dict(zip(graph.inputs, probe.inputs, strict=True)) | dict(zip(every, whole.values(), strict=True))
-    tangents = dict(zip(every, whole.jvp(direction), strict=True))
-    slopes = dict(zip(every, whole.differences(direction), strict=True))
+    wrong = {every[i] for i, one in whole.verdicts(direction).items() if one.wrong}
     moving = _depending(graph, probe.active)
     suspect = None
     for eqn in graph.eqns:
-        if not any(is_inexact(v.dtype) and compare(tangents[v], slopes[v], whole.unit).wrong for v in eqn.outputs):
+        if wrong.isdisjoint(eqn.outputs):
             continue
         found = _alone(eqn, values, moving)
         if found is not None:
@@ -85,12 +84,7 @@ def _alone(eqn: Eqn, values: dict[Any, Any], moving: set[Var]) -> Departure | No
         return None
     rng = np.random.default_rng(1)
     for relative in (True, False):
-        along = probe.directions(rng, relative)
-        found = [
-            compare(t, slope, probe.unit)
-            for t, slope, v in zip(probe.jvp(along), probe.differences(along), eqn.outputs, strict=True)
-            if is_inexact(v.dtype)
-        ]
+        found = probe.verdicts(probe.directions(rng, relative)).values()
         wrong: list[Verdict] = [one for one in found if one.wrong]
         if wrong:
             one = wrong[0]

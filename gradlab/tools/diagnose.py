@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -11,15 +11,16 @@ import numpy as np
 
 from ..api.arguments import name_of, require_function
 from ..api.programs import value_and_grad_program
-from ..ir.graph import Graph
+from ..ir.graph import Graph, Var
 from .finding import Finding, number
 from .nonfinite import hidden, of_value
-from .observe import cotangents, observed, scalar_of, values_of
+from .observe import Seen, cotangents, observed, scalar_of, values_of
 from .reading import ReadProgram, read
 from .rounding import cancellation
 from .scales import out_of_scale, saturated
 from .silence import handed_over, silenced, together, unmoved
 from .thinned import thinned
+from .unrolled import unrolled
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,28 @@ def _diagnosis(name: str, program: ReadProgram) -> Diagnosis:
         quiet = [
             (v, leaf) for v, leaf, slope in zip(leaves, names, slopes, strict=True) if slope.size and not slope.any()
         ]
-        zeros = [unmoved(graph, v, leaf) or silenced(graph, inputs, seen, cts, v, leaf) for v, leaf in quiet]
-        found += together([one for one in zeros if one is not None])
-        found += handed_over(program.notes.asked) if quiet else []
+        if quiet:
+            found += _zeros(graph, inputs, quiet, seen, cts)
+            found += handed_over(program.notes.asked)
         found += saturated(graph, inputs, leaves)
         found += out_of_scale(graph, seen, cts, leaves, names, slopes, float(value))
         found += thinned(graph, inputs, list(zip(leaves, names, strict=True)), slopes)
         found += cancellation(graph, inputs, lambda wide: scalar_of(program.again(wide)), active, names)
     found += hidden(graph, inputs, seen) if not any(one.kind == "non-finite" for one in found) else []
     return Diagnosis(name, tuple(found), tuple(summary))
+
+
+def _zeros(
+    graph: Graph, inputs: Sequence[Any], quiet: Sequence[tuple[Var, str]], seen: dict[Var, Seen], cts: dict[Any, Seen]
+) -> list[Finding]:
+    """Why those arguments have a gradient of zeros, whatever the numbers are, or else at these."""
+    constant = [(v, leaf, unmoved(graph, v, leaf)) for v, leaf in quiet]
+    turns = unrolled(graph, inputs) if any(one is None for _, _, one in constant) else graph
+    if turns is not graph:
+        seen, cts = observed(turns, inputs), cotangents(turns, inputs)
+    now = dict(zip(graph.inputs, turns.inputs, strict=True))
+    zeros = [one or silenced(turns, inputs, seen, cts, now[v], leaf) for v, leaf, one in constant]
+    return together([one for one in zeros if one is not None])
 
 
 def _size_of(label: str, slope: np.ndarray) -> str:

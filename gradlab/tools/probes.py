@@ -2,7 +2,8 @@
 
 The tolerances follow from the rounding unit u of the coarsest dtype in the program. Central differences at their best
 step are right to u^(2/3) of the scale; what the extrapolation itself says of its error counts ten times (three times
-in half precision, where only gross errors can be found).
+in half precision, where only gross errors can be found). No derivative is called wrong on the word of a few steps: it
+is looked at closely then, by steps of all lengths (see `settle`), in double precision where the program has one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from ..transforms.jvp import jvp_graph
 from ..transforms.linearize import linearize_graph
 from ..transforms.transpose import transpose_graph
 from .numeric import Estimate, extrapolate, unit
+from .settle import Slope, Slopes, settled
+from .widened import wide_value, widened
 
+SAMPLES = 6  # points on either side at which a jvp is looked at again
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
@@ -91,9 +95,9 @@ class Probe:
         """y* at the point, or at another."""
         return arrays(self._primal(*(self.inputs if inputs is None else inputs)))
 
-    def jvp(self, direction: Sequence[Any]) -> list[np.ndarray]:
-        """dy* along a direction, one array for each y; zeros where it is structurally zero."""
-        outs = arrays(self._forward(*self.inputs, *direction))
+    def jvp(self, direction: Sequence[Any], inputs: Sequence[Any] | None = None) -> list[np.ndarray]:
+        """dy* along a direction, at the point or at another; for each y an array, zeros if it is structurally zero."""
+        outs = arrays(self._forward(*(self.inputs if inputs is None else inputs), *direction))
         n, found = len(self.graph.outputs), []
         got = iter(outs[n:])
         for y, on in zip(outs[:n], self.forward[1], strict=True):
@@ -106,6 +110,92 @@ class Probe:
         found = arrays(self._reverse(*self.inputs, *(ct for ct, on in zip(cts, seeded, strict=True) if on)))
         got = iter(found)
         return [next(got) if on else np.zeros_like(self.inputs[k]) for k, on in zip(self.moving, alive, strict=True)]
+
+    @cached_property
+    def wide(self) -> Probe | None:
+        """The same program at the same point in double precision; None if it is there already, or holds to a dtype."""
+        graph = widened(self.graph)
+        inputs = list(map(wide_value, self.inputs))
+        return None if graph is None else Probe(graph, inputs, self.active, self.names, self.results, self.label)
+
+    def verdicts(self, direction: Sequence[Any], closely: bool = True) -> dict[int, Verdict]:
+        """For each result that has a derivative, how the jvp along a direction compares with differences.
+
+        **Arguments:** `closely`: whether what the first differences contradict, or cannot tell, is looked at again.
+        """
+        moved, quick = self.jvp(direction), self.differences(direction)
+        found = {i: compare(t, quick[i], self.unit) for i, t in enumerate(moved) if is_inexact(t.dtype)}
+        if not closely or all(one.judged and not one.wrong for one in found.values()):
+            return found
+        if self.wide is None:
+            closer = self._closely(direction, moved, quick)
+        else:
+            closer = self._widely(direction, moved, self.wide)
+        return {i: one if one.judged and not one.wrong else closer[i] for i, one in found.items()}
+
+    def _widely(self, direction: Sequence[Any], moved: Sequence[np.ndarray], wide: Probe) -> dict[int, Verdict]:
+        """The verdicts on the same program in double precision; then on the digits that the narrow one has."""
+        with jax.enable_x64(True):
+            along = [wide_value(d) for d in direction]
+            found = wide.verdicts(along)
+            exact, slack = wide.jvp(along), wide.sensitivity(along, 8 * self.unit)
+        for i, one in found.items():
+            if one.judged and not one.wrong:
+                own = compare(moved[i], Estimate(exact[i], slack[i]), self.unit)
+                found[i] = own._replace(judged=True)
+        return found
+
+    def _closely(
+        self, direction: Sequence[Any], moved: Sequence[np.ndarray], quick: Sequence[Estimate]
+    ) -> dict[int, Verdict]:
+        """The verdicts by differences of all lengths.
+
+        A slope says nothing of a jvp that goes to and fro within its step: where that of most steps does not, that of
+        the shortest counts. Where nothing goes to and fro, the function goes up otherwise than by its slopes.
+        """
+        slopes, found = self._settled(direction, quick), {}
+        for i in (i for i, y in enumerate(moved) if is_inexact(y.dtype)):
+            for slope in slopes[i]:
+                one = compare(moved[i], slope, self.unit)
+                if not one.wrong or self._is_calm(direction, slope, i, one):
+                    break
+                one = one._replace(wrong=False, judged=False)
+            found[i] = one
+        return found
+
+    def _is_calm(self, direction: Sequence[Any], slope: Slope, i: int, found: Verdict) -> bool:
+        """Whether the jvp changes little within the step of a slope, or so that it changes less in less of it."""
+        step, off = slope.step.reshape(-1)[found.index], abs(found.got - found.wanted)
+        changes = [self._change(direction, part * step, i, found.index) for part in (1.0, 1 / 8)]
+        return 4 * changes[0] <= off or 2 * changes[1] <= changes[0]
+
+    def _change(self, direction: Sequence[Any], step: float, i: int, index: int) -> float:
+        """How much a number of the jvp changes within a step, to that side where it changes less."""
+        rng = np.random.default_rng(4)
+
+        def side(s: int) -> float:
+            points = s * step * np.append(0.0, rng.random(SAMPLES))
+            found = [self.jvp(direction, self.moved(direction, t))[i].reshape(-1)[index] for t in points]
+            return max(float(abs(y - found[0])) for y in found)
+
+        return min(side(1), side(-1))
+
+    def slopes(self, direction: Sequence[Any]) -> list[Slope]:
+        """dy* along a direction, by differences of all lengths; in double precision where the program has one."""
+        if self.wide is None:
+            return [one.latest for one in self._settled(direction, self.differences(direction))]
+        with jax.enable_x64(True):
+            return self.wide.slopes([wide_value(d) for d in direction])
+
+    def _settled(self, direction: Sequence[Any], quick: Sequence[Estimate]) -> list[Slopes]:
+        return settled(lambda t: self.values(self.moved(direction, t)), self.unit, quick)
+
+    def sensitivity(self, direction: Sequence[Any], part: float) -> list[np.ndarray]:
+        """How much the jvp along a direction changes when the point moves by such a part of itself."""
+        rng = np.random.default_rng(3)
+        signs = [rng.choice([-1.0, 1.0], d.shape).astype(d.dtype) for d in direction]
+        near = self.moved([self.inputs[k] * sign for k, sign in zip(self.moving, signs, strict=True)], part)
+        return [np.abs(a - b) for a, b in zip(self.jvp(direction), self.jvp(direction, near), strict=True)]
 
     def differences(self, direction: Sequence[Any]) -> list[Estimate]:
         """dy* along a direction by Richardson's differences; by finer ones where all these leave the domain."""
@@ -197,8 +287,8 @@ class Verdict(NamedTuple):
     error: float
 
 
-def compare(got: np.ndarray, wanted: Estimate, u: float) -> Verdict:
-    """A derivative against differences."""
+def compare(got: np.ndarray, wanted: Estimate | Slope, u: float) -> Verdict:
+    """A derivative against differences. What contradicts a slope that is not firm remains undecided."""
     wide = np.complex128 if np.iscomplexobj(got) else np.float64
     got = np.asarray(got).astype(wide).reshape(-1)
     value, error = np.asarray(wanted.value).reshape(-1), np.asarray(wanted.error).reshape(-1)
@@ -210,8 +300,12 @@ def compare(got: np.ndarray, wanted: Estimate, u: float) -> Verdict:
     allowed = slack * error + min(100 * u ** (2 / 3), 0.1) * scale
     off = np.abs(got - value)
     over = np.where(finite, np.where(np.isfinite(off), off - allowed, np.inf), -np.inf)
-    worst = int(np.argmax(over))
     sharp = bool(np.any(finite & (slack * error <= blunt * scale))) or (scale == 0 and bool(finite.any()))
+    firm = wanted.firm.reshape(-1) if isinstance(wanted, Slope) else np.ones(got.shape, bool)
+    worst = int(np.argmax(over))
+    if over[worst] > 0 and not firm[worst]:
+        over = np.where(firm, over, -np.inf)
+        sharp, worst = False, int(np.argmax(over)) if np.max(over) > 0 else worst
     return Verdict(bool(over[worst] > 0), sharp, worst, got[worst], value[worst], float(error[worst]))
 
 

@@ -112,7 +112,7 @@ def _dead(eqn: Eqn, seen: dict[Var, Seen], quiet: set[Var], made: Producers) -> 
     """The equation that made the zeros an operand consists of, of numbers that were not all zero; None without such."""
     at = next((a for a in eqn.inputs if type(a) is Var and a in quiet and _all_zero(a, seen)), None)
     while at is not None and at in made:
-        before = [a for a in made[at].inputs if type(a) is Var and a in seen and is_inexact(a.dtype)]
+        before = [a for a in made[at].inputs if type(a) is Var and a in seen and a in quiet]
         zeros = [a for a in before if _all_zero(a, seen) and a in made]
         if not zeros:
             return made[at] if before else None

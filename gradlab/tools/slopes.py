@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from ..ir.graph import Graph
 from ..lower.compile import Executable
 from ..passes.pipeline import tidy
 from ..transforms.jvp import jvp_graph
+from .widened import wide_value, widened
 
 try:
     import matplotlib
@@ -53,17 +55,43 @@ def curves(graph: Graph, inputs: Sequence[Any], active: Sequence[bool], count: i
 
         return jax.lax.map(at, steps)
 
-    found = []
+    found, difference = [], _differences(graph, inputs)
     for _ in range(count):
         directions = [_direction(rng, np.asarray(inputs[k])) for k in moving]
         steps = np.linspace(-1.0, 1.0, POINTS)
         values = np.asarray(along(directions, jnp.asarray(steps)))
-        h = 1e-5 if values.dtype == np.float64 else 5e-3
-        ahead, behind = np.asarray(along(directions, jnp.asarray(np.resize([h, -h], POINTS))))[:2]
         outs = both.jitted(*inputs, *directions)
         slope = float(outs[1]) if len(outs) > 1 else 0.0
-        found.append(Curve(steps, values, slope, float(ahead - behind) / (2 * h)))
+        found.append(Curve(steps, values, slope, difference(dict(zip(moving, directions, strict=True)))))
     return found
+
+
+def _differences(graph: Graph, inputs: Sequence[Any]) -> Callable[[dict[int, Any]], float]:
+    """The slope along directions of some inputs, by numbers: of the program in double precision, where it has one.
+
+    There a step may be so short that few kinks lie within it.
+    """
+    wide = widened(graph)
+    with nullcontext() if wide is None else jax.enable_x64(True):
+        values = list(inputs) if wide is None else list(map(wide_value, inputs))
+        fn = Executable(graph if wide is None else wide).jitted
+        double = np.dtype(graph.outputs[0].dtype) == np.float64 or wide is not None
+    h = 1e-6 if double else 5e-3
+
+    def difference(along: dict[int, Any]) -> float:
+        with nullcontext() if wide is None else jax.enable_x64(True):
+            ahead, behind = (
+                fn(
+                    *(
+                        np.asarray(x + t * wide_value(along[k]), x.dtype) if k in along else x
+                        for k, x in enumerate(values)
+                    )
+                )
+                for t in (h, -h)
+            )
+            return float(ahead[0] - behind[0]) / (2 * h)
+
+    return difference
 
 
 def _direction(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:

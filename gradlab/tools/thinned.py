@@ -51,7 +51,7 @@ def thinned(
 
     What an index leaves out, or a row of zeros multiplies, has no gradient by what the function says: that is none.
     """
-    turns = unrolled(graph)
+    turns = unrolled(graph, inputs)
     now = dict(zip(graph.inputs, turns.inputs, strict=True))
     partly = [
         (now[leaf], name, slope == 0)

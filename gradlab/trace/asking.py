@@ -15,8 +15,8 @@ import numpy as np
 
 from ..ir.graph import Aval, Graph, Lit, is_inexact
 from ..ir.where import here
-from .builder import INPUT, LITERAL, Builder, escaped, innermost
-from .tracer import Tracer, no_value
+from .builder import INPUT, LITERAL, Builder, innermost
+from .tracer import Tracer, escaped, no_value
 
 TRUTH, WHOLE, EXACT = "bool()", "int()", "exact"
 

@@ -75,9 +75,10 @@ def aval_of(x: Any) -> Aval:
     if kind in _PYTHON:
         return _SCALARS[x64(), kind]
     if isinstance(x, jax.Array):
-        if is_key(x.dtype) and not is_key_dtype(x.dtype):
-            raise DTypeError(f"arrays hold booleans, numbers or random keys, got {x.dtype}. Convert it first.")
-        return Aval(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
+        dtype = x.dtype
+        if is_key(dtype) and not is_key_dtype(dtype):
+            raise DTypeError(f"arrays hold booleans, numbers or random keys, got {dtype}. Convert it first.")
+        return Aval(x.shape, dtype, bool(getattr(x, "weak_type", False)))
     if isinstance(x, np.ndarray | np.generic):
         return Aval(x.shape, canonical_dtype(x.dtype))
     for base in _PYTHON:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from sys import _getframe
+from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..ir.primitive import Primitive
 from ..ir.where import INTERNAL, Where
 from .avals import aval_of, canonical_dtype, is_jax_tracer
 from .patience import LONG, PATIENCE, patient
-from .tracer import Held, Tracer, no_value
+from .tracer import Held, Tracer, escaped, no_value
 
 Head = tuple[list[Var], list[Eqn], dict[int, Any]]
 INPUT, CAPTURE, LITERAL = "input", "capture", "literal"
@@ -54,6 +55,7 @@ class Builder:
     inputs, captured inputs and literals, each with its number; `values`: those computed since, by number; `memo`: row
     -> the number of its first result and the types of all; `where`: the line that new equations get, if it is not the
     running one; `level`: how deep this trace is nested; `is_long`: whether the garbage collector waits for it.
+    A line in `wheres` is (code, instruction) until somebody looks (`where_of`).
     """
 
     __slots__ = (
@@ -65,7 +67,7 @@ class Builder:
         self.level = AMBIENT.stack[-1].level + 1 if AMBIENT.stack else 0
         self.rows: list[tuple] = []
         self.kinds: list[Kind | None] = []  # none of what comes from outside
-        self.wheres: list[Where | None] = []
+        self.wheres: list[Where | tuple[CodeType, int] | None] = []
         self.places: dict[tuple[int, int], Where] = {}  # each line once; what it holds keeps the code's id its own
         self.params: list[dict[str, Any]] = []
         self.origin: list[int] = []  # value number -> the row that defines it
@@ -128,7 +130,7 @@ class Builder:
         self.rows.append((kind, aval))
         self.kinds.append(None)
         self.wheres.append(None)
-        self.params.append({})
+        self.params.append(NO_PARAMS)
         return tracer
 
     def input(self, aval: Aval, value: Any = None) -> Tracer:
@@ -259,10 +261,7 @@ class Builder:
                 if frame is None:
                     break
             else:
-                place = (id(frame.f_code), frame.f_lasti)
-                where = self.places.get(place)
-                if where is None:
-                    where = self.places[place] = Where(frame.f_code, frame.f_lasti)
+                where = (frame.f_code, frame.f_lasti)
         rows, origin = self.rows, self.origin
         number = len(rows)
         if number >= LONG and not self.is_long and self.previous is not None and self in AMBIENT.stack[-1:]:
@@ -290,9 +289,17 @@ class Builder:
         for out in outs:
             if type(out) is Tracer and out.builder is self:
                 row = self.origin[out.id]
-                where = self.wheres[row]
+                where = self.where_of(row)
                 if where is not None and where.suffix is None:
                     self.wheres[row] = title(where)
+
+    def where_of(self, number: int) -> Where | None:
+        """The user's line of a row."""
+        where = self.wheres[number]
+        if type(where) is not tuple:
+            return where  # type: ignore[return-value]
+        found = self.wheres[number] = self.places.setdefault((id(where[0]), where[1]), Where(*where))
+        return found
 
     def aval(self, id: int) -> Aval:
         """The type of the value of that number."""
@@ -374,7 +381,7 @@ class Builder:
 
     def _eqns(self, numbers: Iterable[int], var: dict[int, Any]) -> list[Eqn]:
         eqns = []
-        rows, wheres, params, memo = self.rows, self.wheres, self.params, self.memo
+        rows, where_of, params, memo = self.rows, self.where_of, self.params, self.memo
         new = tuple.__new__  # half the time of Eqn(...)
         for number in numbers:
             row = rows[number]
@@ -385,7 +392,7 @@ class Builder:
             else:
                 made = tuple([Var(aval) for aval in avals])
                 var.update(enumerate(made, first))
-            eqns.append(new(Eqn, (row[0], tuple([var[i] for i in row[1]]), made, params[number], wheres[number])))
+            eqns.append(new(Eqn, (row[0], tuple([var[i] for i in row[1]]), made, params[number], where_of(number))))
         return eqns
 
     def graph(
@@ -403,8 +410,10 @@ class Builder:
 
     def apart(self) -> list[tuple[int, Any]]:
         """The captured values that are in no stack."""
+        if not self.stacks:
+            return self.captured
         inside = {id for stack in self.stacks for id in stack.ids}
-        return [(id, x) for id, x in self.captured if id not in inside] if inside else self.captured
+        return [(id, x) for id, x in self.captured if id not in inside]
 
     def head(self, varying: frozenset[int] = frozenset(), names: Sequence[str] = ()) -> Head:
         """How its graph begins: the inputs, equations that cut or fill them, what stands for values by number."""
@@ -452,14 +461,6 @@ def _filled(scalar: Var, aval: Aval, eqns: list[Eqn]) -> Var:
 
 def _same_bytes(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and (a.tobytes() == b.tobytes() if a.size else True)
-
-
-def escaped(x: Tracer) -> EscapedTracerError:
-    """The error for a tracer whose trace has ended."""
-    return EscapedTracerError(
-        f"a tracer {x.aval} was used outside the function call that made it. It was stored somewhere (a global, an "
-        "attribute, a list) while the function was being read; return it as a result instead."
-    )
 
 
 def innermost(xs: Iterable[Any]) -> Builder | None:

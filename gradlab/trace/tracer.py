@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import jax
 import numpy as np
 
-from ..ir.errors import ConcretizationError, ConversionError, ShapeError
+from ..ir.errors import ConcretizationError, ConversionError, EscapedTracerError, ShapeError
 from ..ir.graph import Aval, Typed
 from .refusals import loses_derivative, not_an_array
 
@@ -183,4 +183,12 @@ def no_value(aval: Aval, wanted_by: str) -> ConcretizationError:
     return ConcretizationError(
         f"{wanted_by} asked for the value of a tracer {aval}, which has none: under jit and vmap a function is read "
         f"before there are numbers. Instead, {instead}. Eager gradlab.grad/jvp/hessian do give values."
+    )
+
+
+def escaped(x: Tracer) -> EscapedTracerError:
+    """The error for a tracer whose trace has ended."""
+    return EscapedTracerError(
+        f"a tracer {x.aval} was used outside the function call that made it. It was stored somewhere (a global, an "
+        "attribute, a list) while the function was being read; return it as a result instead."
     )

@@ -19,14 +19,16 @@ class Split(NamedTuple):
 
 def live_eqns(eqns: Sequence[Eqn], outputs: Sequence[Atom]) -> list[Eqn]:
     """The equations on which the outputs depend, in order; those with several outputs may be left with fewer."""
-    live = {a for a in outputs if isinstance(a, Var)}
+    live = {a for a in outputs if type(a) is Var}
     kept = []
     for eqn in reversed(eqns):
         if not live.isdisjoint(eqn.outputs):
             if eqn.prim.prune is not None and not live.issuperset(eqn.outputs):
                 eqn = eqn.prim.prune(eqn, [v in live for v in eqn.outputs])
             kept.append(eqn)
-            live.update(a for a in eqn.inputs if isinstance(a, Var))
+            for a in eqn.inputs:
+                if type(a) is Var:
+                    live.add(a)
     return kept[::-1]
 
 

@@ -14,6 +14,7 @@ import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.ir.errors import (
     ArgumentError,
+    AxisError,
     ConcretizationError,
     ConversionError,
     DTypeError,
@@ -107,6 +108,7 @@ BUILTIN = {  # every error is also the nearest built-in one
     MissingRuleError: NotImplementedError,
     NonScalarError: TypeError,
     ShapeError: ValueError,
+    AxisError: IndexError,
     StructureError: TypeError,
 }
 
@@ -151,7 +153,7 @@ ERRORS = {
     "matmul": (call(gl.grad, lambda x: (x @ M).sum(), V), ShapeError, "Transpose one"),
     "reshape": (call(gl.grad, lambda x: x.reshape(2, 2).sum(), V), ShapeError, "size|elements"),
     "concatenate": (call(gl.grad, lambda x: gnp.concatenate([x, M]).sum(), V), ShapeError, "agree|match|same"),
-    "axis": (call(gl.grad, lambda x: x.sum(axis=1)[0], V), ShapeError, "axis|axes"),
+    "axis": (call(gl.grad, lambda x: x.sum(axis=1)[0], V), AxisError, "axis|axes"),
     "dtypes": (call(gl.grad, lambda x: (x & 1).sum(), V), DTypeError, "astype"),
     "float index": (call(gl.grad, lambda x: x[1.5], V), DTypeError, "integers"),
     "too many indices": (call(gl.grad, lambda x: x[0, 0], V), IndexingError, "axes|indices|axis"),

@@ -1,7 +1,7 @@
 """Runs the conformance suite of the array API standard against gradlab: `python tests/array_api/run.py PATH_TO_SUITE`.
 
-    git clone --recurse-submodules https://github.com/data-apis/array-api-tests
-    python -m pip install -r array-api-tests/requirements.txt
+    python tests/array_api/fetch.py PATH_TO_SUITE
+    python -m pip install -r PATH_TO_SUITE/requirements.txt
 
 It tests gradlab.numpy as it is outside a trace; with --traced, each call through a trace of its own (traced.py). Where
 the environment variable ARRAY_API_TESTS names a checkout, the path may be left out. What is no option here is pytest's.
@@ -41,6 +41,12 @@ def main() -> int:
     if named and (not words or words[0].startswith("-")):
         words.insert(0, named)
     given, more = parser.parse_known_args(words)
+    for needed in ("array_api_tests", "array-api/src"):
+        if not (given.suite / needed).is_dir():
+            parser.error(
+                f"{given.suite} is no checkout of array-api-tests with its submodule: it has no folder {needed}. "
+                "python tests/array_api/fetch.py FOLDER makes one."
+            )
     module = "tests.array_api.traced" if given.traced else "jax.numpy" if given.jax else "gradlab.numpy"
     paths = [str(HERE.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | {

@@ -13,7 +13,7 @@ from gradlab.ops import convert
 from gradlab.ops.arith import abs, mul
 from gradlab.ops.convert import complex, imag, real
 from gradlab.ops.linalg import cholesky as chol
-from gradlab.ops.linalg import determinant, eig, functions, inverse, lu, matrix, qr, svd, triangular
+from gradlab.ops.linalg import determinant, eig, functions, inverse, lstsq, lu, matrix, qr, svd, triangular
 from gradlab.ops.operands import fill
 from tests.support import Case
 
@@ -54,6 +54,14 @@ def tri(**how):
 
 def factored(fn):
     return lambda a, *xs: fn(a, lu.fixed_factors(a), *xs)
+
+
+def fitted(fn):
+    return lambda a, *xs: fn(a, inverse.pinv(convert.stop_gradient(a), fill(1e-9, pinv_limit(a))), *xs)
+
+
+def pinv_limit(a):
+    return matrix.Aval(a.shape[:-2], convert.part_dtype(a.dtype))
 
 
 def projected(w, v):
@@ -131,6 +139,15 @@ CASES = {
     "pinv.wide": case(
         lambda a, r: inverse.pinv(a, r), CW, np.array(1e-9), reference=lambda a, r: jnp.linalg.pinv(a),
         active=(True, False),
+    ),
+    "lstsq": case(fitted(lstsq.lstsq), B, A, reference=lambda a, b: jnp.linalg.lstsq(a, b)[0], widths=F32),
+    "lstsq.wide": case(fitted(lstsq.lstsq), CW, CB[:2], reference=lambda a, b: jnp.linalg.pinv(a) @ b),
+    "lstsq.transposed": case(
+        fitted(lambda a, p, b: lstsq.lstsq(a, p, b, trans="T")), B, W, reference=lambda a, b: jnp.linalg.pinv(a.T) @ b
+    ),
+    "lstsq.conjugate": case(
+        fitted(lambda a, p, b: lstsq.lstsq(a, p, b, trans="R")), CW, CB[:2], order=1,
+        reference=lambda a, b: jnp.linalg.pinv(a.conj()) @ b,
     ),
     "det": case(factored(determinant.det), A, reference=jnp.linalg.det, widths=F32),
     "det.stack": case(factored(determinant.det), T, reference=jnp.linalg.det, order=1),

@@ -192,3 +192,11 @@ def test_no_fit_is_an_error():
         curve_fit(lambda x, a: gnp.log(a - 2) * x, T, NOISY)
     with pytest.raises(ArgumentError, match="p0"):
         curve_fit(lambda x, *p: x, T, NOISY)
+    with pytest.raises(ArgumentError, match="it takes"):
+        curve_fit(lambda x, a, b: a * x + b, np.arange(4.0), np.arange(4.0), p0=[1.0, 2.0, 3.0])
+    with pytest.raises(ArgumentError, match="1 values that are not finite"):
+        curve_fit(lambda x, a: a * x, np.arange(3.0), np.array([0.0, 1.0, np.nan]))
+
+
+def test_lists_are_data():
+    assert curve_fit(lambda x, a: a * x, [1.0, 2.0], [2.0, 4.0])[0] == pytest.approx(2)

@@ -99,6 +99,13 @@ def test_aux_history_and_callback():
     assert int(result.history.n_evals[n]) == int(result.n_evals) and np.isnan(result.history.f[n + 1])
     stopped = minimize(rosenbrock, X0, callback=lambda r: int(r.n_iters) == 3)
     assert stopped.status is Status.CALLBACK and int(stopped.n_iters) == 3
+    seen = []
+    minimize(lambda x: (rosenbrock(x), {"x": x}), X0, has_aux=True, callback=lambda r: seen.append(r.aux) or True)
+    np.testing.assert_array_equal(seen[0]["x"], X0)
+
+
+def test_a_method_for_bounds_does_without():
+    assert minimize(rosenbrock, X0, "lbfgsb").status is Status.CONVERGED_GRADIENT
 
 
 def test_limits():
@@ -128,7 +135,11 @@ def test_the_result_is_a_pytree():
         (lambda: minimize(rosenbrock, X0, "bfgs", bounds=(0, 1)), ArgumentError, "lbfgsb"),
         (lambda: minimize(rosenbrock, X0, bounds=(0, -1)), ArgumentError, "at most its upper"),
         (lambda: minimize(rosenbrock, X0, bounds=(np.zeros(3), 1)), ShapeError, "broadcast"),
-        (lambda: minimize(rosenbrock, X0, bounds=((0, 1), None)), StructureError, "shaped like x0"),
+        (lambda: minimize(rosenbrock, X0, bounds=((0, 1), None)), StructureError, "shaped like x0.*np.array"),
+        (lambda: minimize(3, X0), StructureError, r"minimize\(f, x0\)"),
+        (lambda: minimize(ridge, X0, args=3.0), ArgumentError, r"args=\(a,\)"),
+        (lambda: minimize(rosenbrock, X0, callback=True), ArgumentError, "function of a Result"),
+        (lambda: jax.jit(lambda x: minimize(rosenbrock, x, callback=print).x)(X0), ArgumentError, "loop of Python"),
         (lambda: minimize(rosenbrock, {"a": "text"}), StructureError, "args="),
         (lambda: minimize(rosenbrock, X0, differentiate="never"), ArgumentError, "unroll"),
     ],

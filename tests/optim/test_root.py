@@ -39,6 +39,8 @@ def test_where_there_is_none_it_says_so():
     assert found.status == Status.NO_ROOT
     assert not found.success
     assert "least_squares" in found.message
+    for method in ("newton", "broyden"):  # the first step ends where the derivative is 0
+        assert root(lambda x: x**2 + 1, 1.0, method).status == Status.NO_ROOT
 
 
 def test_nan_on_the_way_and_at_the_start():

@@ -38,6 +38,14 @@ REFUSED = {
     "patience": ({"steps": 1, "patience": 3}, ArgumentError, "evaluate="),
     "a key": ({"steps": 1, "key": "seed"}, ArgumentError, "seed"),
     "a decay": ({"steps": 1, "ema": 1.5}, ArgumentError, "decay"),
+    "an argument more": ({"steps": 1, "loss": lambda p, b, key: loss(p, b)}, ArgumentError, "key=0 adds"),
+    "an argument less": ({"steps": 1, "key": 0}, ArgumentError, "key= is given"),
+    "few batches": ({"epochs": 1, "accumulate": 31}, ArgumentError, "gave 30 in all"),
+    "a list of arrays": ({"steps": 1, "data": [X, Y], "batch_size": 8}, ArgumentError, "write a tuple"),
+    "examples of all shapes": ({"steps": 1, "data": [X, Y], "batch_size": 2}, ShapeError, "tuple in place"),
+    "words for numbers": ({"steps": 1, "clip": "1"}, ArgumentError, "clip must be"),
+    "a negative seed": ({"steps": 1, "seed": -1}, ArgumentError, "0 or more"),
+    "a number for a path": ({"steps": 1, "checkpoint": 3}, ArgumentError, "path of a directory"),
     "a cadence": ({"steps": 1, "checkpoint_every": 0}, ArgumentError, "checkpoint_every"),
 }  # fmt: skip
 

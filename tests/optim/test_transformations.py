@@ -63,3 +63,19 @@ def test_a_missing_value_says_what_to_write():
     optimizer = lbfgs()
     with pytest.raises(ArgumentError, match="value=loss"):
         optimizer.update(START, optimizer.init(START), START)
+
+
+def test_complex_gradients_as_optax_has_them():
+    target = np.array([1 + 2j, -3j])
+
+    def far(z):
+        return jnp.sum(jnp.abs(z - target) ** 2)
+
+    optimizer, z = lbfgs(), jnp.zeros(2, complex)
+    state = optimizer.init(z)
+    for _ in range(6):
+        value, grad = jax.value_and_grad(far)(z)
+        updates, state = optimizer.update(jnp.conj(grad), state, z, value=value)
+        z = optax.apply_updates(z, updates)
+    np.testing.assert_allclose(z, target, atol=1e-9)
+    assert minimize(far, jnp.zeros(2, complex), lbfgs()).f < 1e-12

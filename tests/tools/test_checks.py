@@ -14,6 +14,7 @@ import gradlab.numpy as gnp
 from gradlab.ir.errors import ArgumentError, DerivativeError, StructureError
 
 RNG = np.random.default_rng(0)
+KINKS = (0.5 + 0.02 * np.random.default_rng(0).standard_normal(40)).astype(np.float32)
 W, X = RNG.normal(size=(3, 4)), RNG.normal(size=(4,))
 
 
@@ -53,6 +54,11 @@ RIGHT = {
     "bfloat16": (lambda x: gnp.tanh(x).sum(), (jnp.linspace(0.2, 1, 3).astype(jnp.bfloat16),), 1),
     "scales": (lambda x: gnp.log(x).sum(), (np.array([1e-8, 1.0, 1e5]),), 2),
     "an integer beside": (lambda x, n: x**n, (X, 3), 1),
+    "faster than its steps": (lambda x: gnp.sin(1e6 * x), (0.7,), 1),
+    "faster than its steps, float32": (lambda x: gnp.sin(3000 * x).sum(), (X.astype(np.float32),), 2),
+    "faster than float32 tells": (lambda x: gnp.sin(1e7 * x), (np.float32(0.7),), 1),
+    "fast ripples": (lambda x: x**2 + gnp.sin(1e9 * x) / 1e9, (0.7,), 1),
+    "kinks close by": (lambda x: gnp.abs(x - KINKS).mean() + 0.5 * x, (np.float32(0.5),), 1),
 }
 
 
@@ -243,9 +249,26 @@ def test_a_jitted_function_and_keys():
     gl.check_grads(f, (jax.random.key(0), X), order=1)
 
 
-def test_in_single_precision_the_remedy_is_double():
-    kinks = (0.5 + 0.02 * np.random.default_rng(0).standard_normal(40)).astype(np.float32)
-    with pytest.raises(DerivativeError, match="or check in double precision.*float64"):
-        gl.check_grads(lambda x: gnp.abs(x - kinks).mean() + 0.5 * x, (np.float32(0.5),), order=1)
+@jax.custom_jvp
+def waves_in_jax(x):
+    return jnp.sin(1e6 * x)
+
+
+waves_in_jax.defjvp(lambda p, t: (waves_in_jax(*p), 1e6 * jnp.cos(1e6 * p[0]) * t[0]))
+
+
+def test_what_differences_cannot_decide_is_no_fault():
+    with pytest.raises(DerivativeError, match="cannot be decided in float64 at these arguments"):
+        gl.check_grads(lambda x: gnp.sin(1e18 * x), (0.7,), order=1)
+    with pytest.raises(
+        DerivativeError, match="(?s)cannot be decided in float32.*or check in double precision.*float64"
+    ):
+        gl.check_grads(lambda x: waves_in_jax(x), (np.float32(0.7),), order=1)
+    gl.check_grads(lambda x: waves_in_jax(x), (0.7,), order=1)
     with pytest.raises(DerivativeError, match=r"check: the result = nan\. Choose a point inside"):
         gl.check_grads(lambda x: gnp.log(x), (-1.0,))
+
+
+def test_a_fault_faster_than_the_steps_is_found():
+    with pytest.raises(DerivativeError, match="(?s)not the slope.*wrong_jvp_rule"):
+        gl.check_grads(lambda x: wrong_jvp(1e6 * x), (0.7,), order=1)

@@ -373,7 +373,23 @@ def partly_dead_in_a_scan(w, xs):
     return (gl.scan(step, gnp.zeros(3), xs)[1] ** 2).sum()
 
 
+def partly_dead_in_a_while_loop(w, b, x):
+    def body(s):
+        h, k = s
+        h = gnp.maximum(w @ h + b, 0.0)  # fault
+        return h, k + 1
+
+    h, _ = gl.while_loop(lambda s: s[1] < 4, body, (x, 0))
+    return (h**2).sum()
+
+
 PARTS = {
+    "partly_dead_in_a_while_loop": (
+        partly_dead_in_a_while_loop,
+        (0.4 * np.ones((3, 3)), np.array([0.1, -50.0, 0.2]), np.ones(3)),
+        "a part of the gradients of w (3 of 9 numbers), b (1 of 3 numbers) is zero",
+        "0.0 wins the maximum in 4 of 12 numbers",
+    ),
     "partly_dead_in_a_scan": (
         partly_dead_in_a_scan,
         (np.ones((3, 3)), np.array([1.0, -50.0, 1.0]) + np.zeros((4, 3))),
@@ -407,6 +423,11 @@ def test_the_maximum_that_a_softmax_subtracts_does_not_vanish():
 
     said = gl.diagnose(loss)(RNG.standard_normal((4, 3)).astype(np.float32), np.float32(RNG.standard_normal((6, 4))))
     assert not said, str(said)
+
+
+def test_units_that_are_all_dead_in_a_loop_have_their_line():
+    (found,) = gl.diagnose(partly_dead_in_a_while_loop)(M[:3, :3], -50 * np.ones(3), np.ones(3)).findings
+    assert found.kind == "zero" and found.line == line_of_fault(partly_dead_in_a_while_loop)
 
 
 def test_what_is_never_read_is_no_fault():

@@ -227,9 +227,10 @@ def results_of_loops(x):
 
 def test_the_users_names_for_what_loops_give(tmp_path):
     text = gl.source(gl.grad(results_of_loops))(V[:5] ** 2 + 1)
-    for line in (r"\(a, b\), \(", "v, ", "_, rows = ", r"\(z_\d, trip_end\) = lax.while_loop\("):
+    for line in (r"\(a, b\), \(", r"v_\d, v_stack = ", "_, rows = ", r"\(z_\d, trip_end\) = lax.while_loop\("):
         assert re.search(rf"\n    {line}", text)
-    assert re.search(r"\(val_bar\w*, b_bar\w*\)", text)
+    assert re.search(r"\(v_bar\w*, b_bar\w*\)", text)
+    assert "def step_1(v, i):" in text and re.search(r"def step_2\(t\d, r\):", text)
     (tmp_path / "loops.py").write_text(text)
     command = [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -13,6 +13,7 @@ from ...ir.graph import Aval
 from ...ops import shape
 from ...ops.convert import part_dtype, stop_gradient
 from ...ops.linalg import determinant, inverse, lu
+from ...ops.linalg import lstsq as fit
 from ...ops.linalg.matrix import dot, hermitian_part, require_matrices
 from ...ops.linalg.svd import svd
 from ...ops.operands import fill
@@ -147,7 +148,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None, *, numpy_resid: bool = False) -> tu
         s = svd(a)[1]
         rank = red.sum((s > 0) & (s >= limit * s[0]))
         # pinv takes what is above its limit, lstsq what is not below.
-        x = dot(inverse.pinv(a, limit * (1.0 - eps)), right)
+        x = fit.lstsq(a, inverse.pinv(stop_gradient(a), limit * (1.0 - eps)), right)
     if numpy_resid and (rows <= columns or int(rank) < columns):
         residuals = lift(fill(0.0, Aval((0,), own)))
     else:

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from ..ir.graph import Graph
-from .emit import emit_to_run, function_name
+from .emit import emit_with_natives, function_name
 from .finish import finish
 
 _serial = itertools.count()
@@ -33,7 +33,7 @@ class Executable:
     def __init__(self, graph: Graph, name: str = "f", keep_rules: bool = False):
         self.graph = finish(graph, keep_rules)
         self.name = function_name(name)
-        self.text, natives = emit_to_run(self.graph, self.name)
+        self.text, natives = emit_with_natives(self.graph, self.name)
         made = {word: eqn.prim.native(**eqn.params) for word, eqn in natives.items() if eqn.prim.native}
         self.fn = load(self.text, self.name, made)
 

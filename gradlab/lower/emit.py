@@ -79,12 +79,6 @@ def emit(graph: Graph, name: str = "f") -> str:
     return emit_with_natives(graph, name)[0]
 
 
-def emit_to_run(graph: Graph, name: str = "f") -> tuple[str, dict[str, Eqn]]:
-    """`emit_with_natives` for nobody to read: in the words of jax.lax, which JAX reads faster, and with short names."""
-    writer = _Writer(name, {}, calls=True, plain=True)
-    return _joined(writer, writer.function(graph) if len(graph.eqns) <= LONG else writer.parts(graph))
-
-
 def emit_with_natives(
     graph: Graph, name: str = "f", remark: Remark | None = None, titles: Titles = _UNTITLED
 ) -> tuple[str, dict[str, Eqn]]:
@@ -99,10 +93,6 @@ def emit_with_natives(
     else:
         writer = _Writer(name, {}, calls=True, remark=remark, titles=titles)
         text = writer.parts(graph)
-    return _joined(writer, text)
-
-
-def _joined(writer: _Writer, text: str) -> tuple[str, dict[str, Eqn]]:
     return "\n\n".join([*map(inspect.getsource, writer.helpers), text]), writer.natives
 
 
@@ -110,8 +100,8 @@ class _Writer:
     """Writes functions that share one set of names.
 
     **Attributes:** `local`: the name of each variable; `implicit`: broadcasts that are not written, with their operand;
-    `calls`: whether primitives are written in their `call` form; `plain`: whether names say nothing; `natives`,
-    `remark(eqn)`, `titles`: see `emit_with_natives`; `helpers`: the functions that are called.
+    `calls`: whether primitives are written in their `call` form; `natives`, `remark(eqn)`, `titles`: see
+    `emit_with_natives`; `helpers`: the functions that are called.
     """
 
     def __init__(
@@ -121,7 +111,6 @@ class _Writer:
         calls: bool = False,
         remark: Remark | None = None,
         titles: Titles = _UNTITLED,
-        plain: bool = False,
     ):
         self.remark = remark
         self.titles = titles
@@ -130,7 +119,6 @@ class _Writer:
         self.local: dict[Var, str] = {}
         self.implicit = implicit
         self.calls = calls
-        self.plain = plain
         self.natives: dict[str, Eqn] = {}
         self.helpers: dict[Callable, None] = {}
 
@@ -166,7 +154,7 @@ class _Writer:
 
     def _head(self, name: str, inputs: tuple[Var, ...]) -> str:
         for v in inputs:
-            self.local[v] = self.names.take(None if self.plain else v.name)
+            self.local[v] = self.names.take(v.name)
         return f"def {name}({', '.join(self.local[v] for v in inputs)}):"
 
     def _statements(self, eqns: Sequence[Eqn]) -> list[str]:
@@ -182,22 +170,15 @@ class _Writer:
                 word = words.setdefault(body.graph, self.names.take(body.word))
                 lines += [f"    {line}" for line in self._body(body, word, eqn)]
             expression = self._expression(eqn, words)
-            if self.plain:
-                for v in eqn.outputs:
-                    self.local[v] = self.names.take(None)
-                lines.append(f"    {self._targets(eqn)} = {expression}")
-                continue
             # Of several equations that one expression of the user's became, the last is what the variable holds.
             is_last = eqn.where is not None and (after is None or after.where != eqn.where)
             assigned = eqn.assigned if is_last and not self.titles else repeat(None)
             for v, name in zip(eqn.outputs, assigned, strict=False):
                 self.local[v] = self.names.take(self.titles.get(v) or v.name or name)
-            lines.append(f"    {self._targets(eqn)} = {expression}")
+            names = [self.local[v] for v in eqn.outputs]
+            targets = eqn.prim.targets(names, **eqn.params) if eqn.prim.targets else ", ".join(names)
+            lines.append(f"    {targets} = {expression}")
         return lines
-
-    def _targets(self, eqn: Eqn) -> str:
-        names = [self.local[v] for v in eqn.outputs]
-        return eqn.prim.targets(names, **eqn.params) if eqn.prim.targets else ", ".join(names)
 
     def _body(self, body: Body, word: str, eqn: Eqn) -> list[str]:
         """The lines of the function `word` that stands for a program the equation carries."""
@@ -214,7 +195,7 @@ class _Writer:
             group = own[start : start + size]
             start += size
             for v in group:
-                self.local[v] = self.names.take(None if self.plain else v.name)
+                self.local[v] = self.names.take(v.name)
             if size == 1:
                 parameters.append(self.local[group[0]])
             else:

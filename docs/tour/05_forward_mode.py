@@ -12,6 +12,9 @@ jax.config.update("jax_enable_x64", True)
 import math
 from dataclasses import dataclass
 
+import matplotlib.pyplot as plt
+import numpy as onp
+
 import gradlab as gl
 import gradlab.numpy as np
 
@@ -67,3 +70,20 @@ def curve(t):
 position, velocity = gl.jvp(curve, (1.0,), (1.0,))
 print(velocity)
 assert np.allclose(velocity, np.array([-math.sin(1.0), math.cos(1.0), 0.2]))
+
+# %% [markdown]
+# The same for many times at once: where a point on the curve is, and where it is going.
+
+# %%
+times = onp.linspace(0.0, 6.0, 13)
+places, velocities = gl.vmap(lambda t: gl.jvp(curve, (t,), (1.0,)))(times)
+dense = gl.vmap(curve)(onp.linspace(0.0, 6.0, 200))
+fig, ax = plt.subplots(figsize=(5, 4), layout="constrained")
+ax.plot(dense[:, 0], dense[:, 1], color="0.7")
+ax.quiver(places[:, 0], places[:, 1], velocities[:, 0], velocities[:, 1], angles="xy", scale_units="xy", scale=2.5)
+ax.set_aspect("equal")
+ax.set_xlabel("cos t")
+ax.set_ylabel("sin t")
+ax.margins(0.2)
+plt.close(fig)  # shown once, as the value of this cell
+fig

@@ -5,6 +5,9 @@
 # tape remembers the steps; the gradient runs back along it.
 
 # %%
+import matplotlib.pyplot as plt
+import numpy as np
+
 import gradlab as gl
 
 x, y = gl.Variable(3.0), gl.Variable(4.0)
@@ -28,6 +31,25 @@ hessian = [outer.gradient(g, [x, y]) for g in first]
 shown = [[None if h is None else float(h) for h in row] for row in hessian]
 print(shown)
 assert shown == [[8.0, 6.0], [6.0, None]]
+
+# %% [markdown]
+# First and second derivatives give the line and the parabola that touch the function at the point.
+
+# %%
+along = np.linspace(1.0, 5.0, 100)
+step = along - 3.0
+value, slope, curvature = float(z), float(first[0]), shown[0][0]
+line = value + slope * step
+parabola = line + curvature * step**2 / 2
+assert np.allclose(parabola, along**2 * 4.0 + 4.0 + 2.0)  # f is of second degree in x
+fig, ax = plt.subplots(figsize=(5, 3.2), layout="constrained")
+ax.plot(along, parabola, label="f(x, 4), and its parabola")
+ax.plot(along, line, label=f"tangent, slope {slope:g}")
+ax.plot(3.0, value, "ko")
+ax.set_xlabel("x")
+ax.legend(frameon=False)
+plt.close(fig)  # shown once, as the value of this cell
+fig
 
 # %% [markdown]
 # What runs is the same compiled program as with `gl.grad`: the tape holds it in the same form.

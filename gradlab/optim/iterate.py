@@ -61,8 +61,7 @@ def trip(problem: Any, method: Method, limits: Limits, ran: Ran) -> Ran:
     status = _status(limits, old, new, first, finite, n_evals)
     history = ran.history
     if history is not None:
-        # A trip that accepts nothing writes its row too: the next one writes it again.
-        row = new.n_iters
+        row = jnp.where(first | (new.n_iters > old.n_iters), new.n_iters, len(history.f))  # beyond the end: dropped
         history = History(
             *(
                 column.at[row].set(value, mode="drop")

@@ -17,6 +17,7 @@ from .pads import join_pads
 from .rewrite import rewrite
 from .simplify import simplified, simplify
 from .sink import sink
+from .sizes import sizes
 
 Pass = Callable[[Graph], Graph]
 
@@ -32,7 +33,7 @@ def _folded_or_simplified(eqn: Eqn, made: Mapping[Var, Eqn]):
     return folded(eqn, made) or simplified(eqn, made)
 
 
-CANONICAL: tuple[Pass, ...] = (dce, hold_extrema, lengths, sink, exact, cse, dce)
+CANONICAL: tuple[Pass, ...] = (dce, sizes, hold_extrema, lengths, sink, exact, cse, dce)
 # Between two transformations of one program: what prepares it for its derivative has been done.
 BETWEEN: tuple[Pass, ...] = (dce, sink, exact, cse, dce)
 

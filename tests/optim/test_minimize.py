@@ -97,6 +97,7 @@ def test_aux_history_and_callback():
     n = int(result.n_iters)
     assert float(result.history.f[0]) == float(rosenbrock(X0)) and float(result.history.f[n]) == float(result.f)
     assert int(result.history.n_evals[n]) == int(result.n_evals) and np.isnan(result.history.f[n + 1])
+    assert result.history.n_evals[0] == 1  # what is refused counts for the step that it led to
     stopped = minimize(rosenbrock, X0, callback=lambda r: int(r.n_iters) == 3)
     assert stopped.status is Status.CALLBACK and int(stopped.n_iters) == 3
     seen = []

@@ -2,7 +2,8 @@
 
 Sections: mgh, tenfold (starts 10·x0), bounded, condition, size, batched; all of them unless named, in about fifteen
 minutes on two quiet cores. Float64, ‖g‖∞ ≤ 1e-6, at most 2000 iterations. Solved: f − f* ≤ 1e-6·max(1, |f*|), f* any
-minimum the problem's source gives. Each number stands beside its bar; a run of all sections writes results/optim.json and .md.
+minimum the problem's source gives. Each number stands beside its bar; a run of all sections writes results/optim.json
+and .md.
 """
 
 from __future__ import annotations

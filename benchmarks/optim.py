@@ -65,7 +65,7 @@ def measure(problem: problems.Problem, name: str, timed: bool) -> dict[str, Any]
     if bounds is not None:
         row["inside"] = bool(np.all((x >= bounds[0]) & (x <= bounds[1])))
     f = float(problem.fun(x))
-    row |= {"evals": counter.n, "f": f, "solved": problem.solved(f), "word": answer.word}
+    row |= {"evals": counter.n, "f": f, "solved": problem.solved(f), "word": answer.word()}
     if timed:
         start = time.perf_counter()
         run = solver.make(_fresh(problem.fun), bounds)

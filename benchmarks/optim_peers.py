@@ -27,10 +27,10 @@ MAX_ITERS = 2000
 
 
 class Answer(NamedTuple):
-    """Where a run ended, and the solver's own word for it."""
+    """Where a run ended, and what tells the solver's own word for it."""
 
     x: Any
-    word: str = ""
+    word: Callable[[], str] = str
 
 
 # -- counting
@@ -63,7 +63,7 @@ def own(method: str, fun: Callable, bounds: Any = None, **options: Any) -> Calla
     def run(x0):
         result = optim.minimize(fun, x0, method, bounds=bounds, gtol=GTOL, max_iters=MAX_ITERS, options=options or None)
         jax.block_until_ready(result.x)
-        return Answer(result.x, result.status.name)
+        return Answer(result.x, lambda: result.status.name)
 
     return run
 
@@ -94,7 +94,7 @@ def with_scipy(method: str, fun: Callable, bounds: Any = None) -> Callable[[Any]
         found = scipy.optimize.minimize(
             value_and_grad, x0, jac=True, method=method, bounds=box, options=options, **extra
         )
-        return Answer(found.x, str(found.message))
+        return Answer(found.x, lambda: str(found.message))
 
     return run
 

@@ -109,6 +109,8 @@ def _parts(x: Any) -> Iterator[Any] | tuple | None:
         return (x.__func__, x.__self__)
     if isinstance(x, partial):
         return (x.func, x.args, x.keywords)
+    if type(x).__name__ == "ClosedRule" and type(x).__module__.startswith("jax."):  # JAX's wrapper of a batching rule
+        return (x.__wrapped__,)
     if callable(getattr(x, "call_wrapped", None)):  # JAX's own wrapper of a function and what is done to it
         return (x.f, x.transforms, x.params, x.in_type)
     return None

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
+_MODULES = f"{Path(PACKAGE).name}."
 _INSTALLED = Path(np.__file__).resolve().parent.parent
 _LIBRARIES = tuple(f"{_INSTALLED / name}{os.sep}" for name in ("numpy", "jax", "jaxlib"))
 _NOT_USERS = (PACKAGE + os.sep, "<gradlab", "<frozen ", *_LIBRARIES)
@@ -164,9 +165,15 @@ def unpacked_into(code: CodeType, parameter: str) -> tuple[str, ...]:
 def user_frame(depth: int = 1) -> FrameType | None:
     """The innermost frame that is the user's: not gradlab's, NumPy's or JAX's."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and INTERNAL[frame.f_code.co_filename]:
+    while frame is not None and _is_internal(frame):
         frame = frame.f_back
     return frame
+
+
+def _is_internal(frame: FrameType) -> bool:
+    """Whether the frame runs code of gradlab, NumPy or JAX, or what `dataclass` wrote for a class of gradlab."""
+    filename = frame.f_code.co_filename
+    return INTERNAL[filename] or (filename == "<string>" and frame.f_globals.get("__name__", "").startswith(_MODULES))
 
 
 def here() -> Where | None:

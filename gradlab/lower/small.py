@@ -62,6 +62,16 @@ def _fits(eqn: Eqn) -> bool:
     return eqn.prim.name in ARITHMETIC
 
 
+def flops(graph: Graph) -> int:
+    """FLOPs of a program, a turn of each of its loops counted once."""
+    return sum(
+        sum(flops(inner) for name in eqn.prim.graphs for inner in _graphs(eqn.params[name]))
+        if eqn.prim.graphs
+        else work(eqn).flops
+        for eqn in graph.eqns
+    )
+
+
 def _graphs(param: Any) -> tuple[Graph, ...]:
     return (param,) if isinstance(param, Graph) else tuple(param)
 
@@ -72,10 +82,22 @@ def in_one_kernel(f: Callable) -> Callable:
     XLA does not stand an argument of the call that nothing reads, so something reads an entry of each.
     """
 
+    def reading(*args: Any) -> Any:
+        firsts = [jnp.ravel(leaf)[0] for leaf in jax.tree_util.tree_leaves(args)]
+        return f(*args), sum(first.real.astype(jnp.float32) for first in firsts)
+
+    return part_in_one_kernel(reading)
+
+
+def part_in_one_kernel(f: Callable) -> Callable:
+    """f, for a part of a program of somebody else's, where `options()` are not to be had.
+
+    So it must be known to hold no product of matrices, and no scatter even when batched: XLA may end the process.
+    """
+
     def unmarked(*args: Any) -> Any:
         with set_xla_metadata(**_NO_MARK):
-            firsts = [jnp.ravel(leaf)[0] for leaf in jax.tree_util.tree_leaves(args)]
-            return f(*args), sum(first.real.astype(jnp.float32) for first in firsts)
+            return f(*args)
 
     inner = jax.jit(unmarked)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,6 +12,7 @@ from jax import lax
 
 from .levenberg import Seen
 from .method import RUNNING, Method, blank
+from .options import Number
 from .result import Status
 
 _RESCUE_AFTER = 4  # shortened steps, after which the direction is damped
@@ -60,6 +62,11 @@ class RootFinder(Method):
     rescue: float = 0.02
 
     bounded: ClassVar[bool] = False
+    needs: ClassVar[Mapping[str, Number]] = {
+        "c1": Number(above=0, below=1),
+        "damping": Number(above=0, below=1),
+        "rescue": Number(above=0, below=1),
+    }
 
     def init(self, problem: Any, x0: jax.Array) -> State:
         n, none = problem.n, jnp.zeros((), jnp.int32)

@@ -1,4 +1,4 @@
-"""Checkpoints on disk, by Orbax: each is written beside the others and renamed when complete: none is half there."""
+"""Checkpoints on disk, by Orbax, renamed when complete and again before they are deleted: none is half there."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ try:
 except ImportError:
     ocp: Any = Missing("orbax-checkpoint", "train", "saving checkpoints")
 
+_BIN = "deleted"  # within the directory, where old checkpoints go
+
 
 class Checkpoints:
     """The checkpoints in a directory, the newest `keep` of them.
@@ -31,12 +33,16 @@ class Checkpoints:
         path = Path(directory).absolute()
         if path.exists() and not path.is_dir():
             raise ArgumentError(f"checkpoint must be a directory, {path} is a file.")
-        self._path, self._keep = path, keep
+        self._path, self._keep, self._bin = path, keep, path / _BIN
         self._open()
 
     def _open(self) -> None:
+        self._empty_bin()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
+            max_to_keep=self._keep,
+            enable_async_checkpointing=True,
+            cleanup_tmp_directories=True,
+            todelete_subdir=_BIN,
         )
         self._manager = ocp.CheckpointManager(self._path, options=options)
 
@@ -51,6 +57,7 @@ class Checkpoints:
         leaves |= {f"array/{name}": np.asarray(array) for name, array in arrays.items()}
         host = host | {"types": {name: _type(leaf) for name, leaf in leaves.items()}, "tree": _described(tree)}
         kept = {name: leaf for name, leaf in leaves.items() if leaf.size}  # Orbax takes no empty ones
+        self._empty_bin()
         items = ocp.args.Composite(leaves=ocp.args.StandardSave(kept), host=ocp.args.JsonSave(host))
         self._manager.save(step, args=items, force=True)
 
@@ -94,6 +101,14 @@ class Checkpoints:
     def close(self) -> None:
         """`wait`, and let go of the directory."""
         self._manager.close()
+        self._empty_bin()
+        if self._bin.exists():
+            self._bin.rmdir()
+
+    def _empty_bin(self) -> None:
+        """Delete what Orbax has moved aside; who is killed meanwhile leaves no checkpoint with half of its files."""
+        for old in self._bin.glob("*"):
+            shutil.rmtree(old)
 
 
 def _to_host(leaf: Any) -> np.ndarray:

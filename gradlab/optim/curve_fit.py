@@ -17,6 +17,9 @@ from .flat import flat_of
 from .least_squares import least_squares
 from .result import Result
 
+# What is handed on to `least_squares`: all that it takes, but for what curve_fit says itself.
+_OPTIONS = inspect.signature(least_squares).parameters.keys() - {"residuals", "x0", "args", "bounds", "jacobian"}
+
 
 def curve_fit(
     f: Callable,
@@ -43,6 +46,12 @@ def curve_fit(
     order of p's numbers, infinite where the data do not determine p.
     **Raises:** `SolveError` if no fit was found and full_output is False; `ShapeError`; as `least_squares`.
     """
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        raise ArgumentError(
+            f"curve_fit takes the options {', '.join(sorted(_OPTIONS))}, got {', '.join(sorted(unknown))}. "
+            "Leave it out."
+        )
     start = _start(f, p0)
     spread = isinstance(start, np.ndarray | jax.Array)
     if isinstance(xdata, list):
@@ -98,9 +107,18 @@ def _require_parameters(f: Callable, n: int) -> None:
 def _whitening(sigma: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
     if sigma is None:
         return lambda r: r
-    sigma = jnp.asarray(sigma)
+    try:
+        sigma = jnp.asarray(sigma)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"sigma must be standard deviations or a covariance matrix, got {sigma!r}.") from error
     size = int(np.prod(shape))
     if sigma.size == 1 or sigma.shape == shape:
+        if not is_jax_tracer(sigma) and not bool(jnp.all(sigma > 0)):
+            wrong = int(jnp.sum(~(sigma > 0)))
+            raise ArgumentError(
+                f"sigma must be positive, but {wrong} of {sigma.size} standard deviations are not. "
+                "Leave out points of no known spread, or give them one."
+            )
         return lambda r: r / sigma
     if sigma.shape == (size, size):
         factor = jnp.linalg.cholesky(sigma)

@@ -41,19 +41,42 @@ def start(problem: Problem, method: Method, x0: jax.Array, rows: int) -> Ran:
     return Ran(method.init(problem, x0), zero, zero, history)
 
 
-def solve(problem: Any, method: Method, x0: jax.Array, limits: Limits, rows: int = 0) -> Ran:
-    """The carry at the end. One `lax.while_loop`, one evaluation of f a trip."""
-    return lax.while_loop(
-        lambda ran: ran.state.status == Status.RUNNING,
-        lambda ran: trip(problem, method, limits, ran),
-        start(problem, method, x0, rows),
-    )
+def solve(problem: Any, method: Method, x0: jax.Array, limits: Limits, rows: int = 0, apart: bool = False) -> Ran:
+    """The carry at the end. One `lax.while_loop`, one evaluation of f a trip.
+
+    **Arguments:** `apart`: evaluate f and tell the method of it in turns of their own. XLA writes a computation into
+    each loop over an array that reads it; a branch is where it does not.
+    """
+    first = start(problem, method, x0, rows)
+    if not apart:
+        return lax.while_loop(_running, lambda ran: trip(problem, method, limits, ran), first)
+
+    def evaluate(ran: Ran, f: Any, g: Any) -> tuple:
+        return ran, *problem.value_and_grad(ran.state.trial)
+
+    def tell(ran: Ran, f: Any, g: Any) -> tuple:
+        return told(problem, method, limits, ran, f, g), f, g
+
+    def turn(carry: tuple) -> tuple:
+        asked, *rest = carry
+        return ~asked, *lax.cond(asked, evaluate, tell, *rest)
+
+    nothing = jnp.zeros((), problem.dtype), jnp.zeros_like(x0)
+    return lax.while_loop(lambda carry: _running(carry[1]), turn, (jnp.asarray(True), first, *nothing))[1]
 
 
-def trip(problem: Any, method: Method, limits: Limits, ran: Ran) -> Ran:
+def _running(ran: Ran) -> Any:
+    return ran.state.status == Status.RUNNING
+
+
+def trip(problem: Problem, method: Method, limits: Limits, ran: Ran) -> Ran:
     """One evaluation and what follows from it."""
+    return told(problem, method, limits, ran, *problem.value_and_grad(ran.state.trial))
+
+
+def told(problem: Problem, method: Method, limits: Limits, ran: Ran, f: Any, g: Any) -> Ran:
+    """What follows from the values at the trial point."""
     old = ran.state
-    f, g = problem.value_and_grad(old.trial)
     new = method.tell(problem, old, f, g)
     first = ran.n_evals == 0
     n_evals = ran.n_evals + 1

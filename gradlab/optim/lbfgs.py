@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +14,7 @@ from . import dense
 from .compact import add_and_apply, empty, write
 from .linesearch import Search, Wolfe, advance, begin
 from .method import RUNNING, Method, Problem, blank, once
+from .options import COUNT, Number
 from .result import Status
 
 MEMORY, FEW = 20, 12  # pairs kept unless n is large; variables whose matrix is smaller than its pairs
@@ -60,7 +62,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class LBFGS(Method):
-    """**Attributes:** `memory`: pairs kept (m); unless given 20, beyond n = 1000 10, and for few variables 20 to 40 of
+    """**Attributes:** `memory`: pairs kept (m); unless given 20, beyond n = 1000 10, and for few variables 30 to 60 of
     them in a matrix written out (dense.py); `c1`, `c2`: the Wolfe constants; `max_trials`: evaluations a search;
     `patience`: iterations without progress before it says so.
     """
@@ -72,6 +74,13 @@ class LBFGS(Method):
     patience: int = 12
 
     alone: ClassVar[bool] = True
+    needs: ClassVar[Mapping[str, Number]] = {
+        "memory": Number(least=1, whole=True, optional=True),
+        "c1": Number(above=0, below="c2"),
+        "c2": Number(above="c1", below=1),
+        "max_trials": COUNT,
+        "patience": COUNT,
+    }
 
     def init(self, problem: Problem, x0: jax.Array) -> State:
         zero = jnp.zeros((), problem.dtype)
@@ -158,8 +167,15 @@ class LBFGS(Method):
         status = jnp.where(stalled >= self.patience, Status.PRECISION_LIMIT, RUNNING)
         hidden = -state.slope <= noise
         why = jnp.where(hidden, Status.PRECISION_LIMIT, Status.LINE_SEARCH_FAILED)
-        why = jnp.where(jnp.isinf(search.hi[1]), Status.NONFINITE, why)
-        why = jnp.where(jnp.isinf(search.hi[0]) | (state.f < -_far(problem.dtype)), Status.UNBOUNDED, why)
+        beyond, height, _ = search.hi
+        why = jnp.where(jnp.isfinite(beyond) & jnp.isinf(height), Status.NONFINITE, why)
+        # Without a bracket, each slope was c2 of the first or steeper. Half of that fall and twice the steepest bound
+        # what a true gradient lets f do: beyond them it is not f that has no end.
+        alpha, f_end, end = search.lo
+        rate = (f_end - state.f) / alpha
+        true = (rate <= 0.5 * self.c2 * state.slope) & (rate >= 2 * jnp.minimum(end, state.slope))
+        endless = (jnp.isinf(beyond) & (true | (alpha == 0))) | (state.f < -_far(problem.dtype))
+        why = jnp.where(endless, Status.UNBOUNDED, why)
         status = jnp.where(failed, why, status)
         status = jnp.where(f == -jnp.inf, Status.UNBOUNDED, status)
         return State(
@@ -192,7 +208,7 @@ class LBFGS(Method):
     ) -> tuple[Any, Any, Any]:
         """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
         if isinstance(pairs, dense.Dense):
-            pairs, d = dense.add_and_apply(pairs, MEMORY, x, g, s, y, wanted, restart, problem.eps)
+            pairs, d = dense.add_and_apply(pairs, dense.KEPT, x, g, s, y, wanted, restart, problem.eps, problem.each)
         else:
             pairs, d = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
         return pairs, d, None
@@ -224,14 +240,14 @@ class LBFGS(Method):
 def row(rows: Any, k: Any, lanes: Any = None) -> Any:
     """Row k of three."""
     if lanes is None:
-        return lax.dynamic_index_in_dim(rows, k, keepdims=False)
+        return lax.dynamic_index_in_dim(rows, k, keepdims=False, allow_negative_indices=False)
     return jnp.where(k == 0, rows[0], jnp.where(k == 1, rows[1], rows[2]))
 
 
 def put(rows: Any, k: Any, new: Any, lanes: Any) -> Any:
     """The rows with `new` as row k."""
     if lanes is None:
-        return lax.dynamic_update_index_in_dim(rows, new, k, 0)
+        return lax.dynamic_update_index_in_dim(rows, new, k, 0, allow_negative_indices=False)
     return jnp.where((jnp.arange(len(rows), dtype=jnp.int32) == k)[:, None], new, rows)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..ir.errors import ArgumentError
+from ..trace.avals import is_jax_tracer
 from .levenberg import Cost, LevenbergMarquardt
 from .losses import require_loss
-from .minimize import limits_of, require_args, require_callback
+from .minimize import limits_of, require_args, require_callback, rows_of
 from .residuals import read_residuals
 from .result import Result
 from .solved import implicitly
@@ -107,18 +111,17 @@ def least_squares(
     require_loss(loss)
     require_derivative(differentiate)
     require_args(args)
-    if not f_scale > 0:
-        raise ArgumentError(f"f_scale must be positive, got {f_scale!r}.")
+    chosen = LevenbergMarquardt(loss, _plain(f_scale), method)
     found, inputs = read_residuals(residuals, x0, args, "least_squares")
     dense = _is_dense(jacobian, found.flat.size * found.out.size)
     if bounds is not None and not dense:
         raise ArgumentError('least_squares with bounds forms the Jacobian. Pass jacobian="dense".')
-    chosen = LevenbergMarquardt(loss, float(f_scale), method, dense)
-    rows = max_iters + 1 if history else 0
+    chosen = replace(chosen, dense=dense)
+    rows = rows_of(history, max_iters)
     solver = found.solvers.get((chosen, rows))
     if solver is None:
         solver = found.solvers.setdefault((chosen, rows), LeastSquaresSolver(found, chosen, rows))
-    limits = limits_of(*tolerances(found.eps, gtol, ftol, xtol), max_iters, max_evals, found.flat.dtype.name)
+    limits = limits_of(*tolerances(found.eps, gtol, ftol, xtol), max_iters, max_evals, found.flat.dtype)
     box = box_of(found.flat, bounds)
     if callback is not None:
         require_callback(callback, inputs)
@@ -140,6 +143,12 @@ def tolerances(eps: float, gtol: float | None, ftol: float | None, xtol: float |
         small if ftol is None else ftol,
         small if xtol is None else xtol,
     )
+
+
+def _plain(x: Any) -> Any:
+    """The number that a concrete array without axes holds; anything else as it is."""
+    arrays = np.ndarray | jax.Array
+    return x.item() if isinstance(x, arrays) and np.ndim(x) == 0 and not is_jax_tracer(x) else x
 
 
 def _is_dense(jacobian: str, entries: int) -> bool:

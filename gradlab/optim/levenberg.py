@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,6 +12,7 @@ from jax import lax
 
 from .losses import cost, reweighted
 from .method import RUNNING, Method, blank
+from .options import COUNT, Number
 from .residuals import BoundResiduals
 from .result import Status
 from .subproblem import Spectrum, Step, conjugate_step, dogleg_step, exact_step, newton_length
@@ -102,6 +103,10 @@ class LevenbergMarquardt(Method):
     max_products: int = 20_000
 
     bounded: ClassVar[bool] = True
+    needs: ClassVar[Mapping[str, Number]] = {
+        "f_scale": Number(above=0, below=float("inf")),
+        "max_products": COUNT,
+    }
 
     def init(self, problem: Any, x0: jax.Array) -> State:
         dtype, none = problem.dtype, jnp.zeros((), jnp.int32)

@@ -70,7 +70,7 @@ def advance(s: Search, rule: Wolfe, f0: Any, slope0: Any, noise: Any, f: Any, sl
     share = cubic_minimum(gap, lo, back)
     known, measured = jnp.isfinite(share), jnp.isfinite(hi[1])
     inside = jnp.where(known, jnp.clip(share, 0.1, 0.9), jnp.where(measured, 0.5, 0.2))
-    odd = s.trials % 2 == 1
+    odd = (s.trials & 1) == 1
     inside = jnp.where((jnp.abs(gap) > 0.66 * s.width) & odd & measured, 0.5, inside)
     outside = jnp.where(known & (share < 0), jnp.clip(share, -9.0, -1.0), -9.0)
     alpha = lo[0] + gap * jnp.where(bracketed, inside, outside)

@@ -52,7 +52,7 @@ LOSSES: dict[str, Callable[[Any], tuple[Any, Any, Any]]] = {
 
 def require_loss(loss: Any) -> None:
     """**Raises:** `ArgumentError` unless `loss` is a known name or a function."""
-    if not callable(loss) and loss not in LOSSES:
+    if not callable(loss) and not (isinstance(loss, str) and loss in LOSSES):
         raise ArgumentError(f"loss must be one of {', '.join(LOSSES)}, or a function ρ(z), got {loss!r}.")
 
 

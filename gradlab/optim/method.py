@@ -6,14 +6,15 @@ Line search and outer iteration are states of one machine, so a solve is one loo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .options import Number, require
 from .result import Status
 
 RUNNING = int(Status.RUNNING)
@@ -24,7 +25,7 @@ class Problem(Protocol):
 
     **Attributes:** `n`, `dtype`; `lower`, `upper`: (n,) or None, both None or both given (±inf where unbounded);
     `lanes`: None; for one of many problems solved in one loop, a true scalar that is the same for all (see `once`).
-    There masks cost less than places that differ.
+    There masks cost less than places that differ; `each`: (f, arrays) -> f of each of their rows, stacked.
     """
 
     n: int
@@ -32,6 +33,7 @@ class Problem(Protocol):
     lower: Any
     upper: Any
     lanes: Any
+    each: Callable[[Callable, Any], Any]
 
     def value_and_grad(self, x: jax.Array) -> tuple[jax.Array, jax.Array]: ...
 
@@ -68,12 +70,18 @@ class Method:
     """A minimiser. Its fields are its options: hashable, and fixed when the program is compiled.
 
     **Attributes:** `bounded`: whether it takes bounds; `derivative`: 2 if it asks for hvp or hessian;
-    `alone`: whether it is arithmetic only, in loops and branches: no library is called, nothing is scattered.
+    `alone`: whether it is arithmetic only, in loops and branches: no library is called, nothing is scattered; `needs`:
+    what options must be, checked when the method is made.
     """
 
     bounded: ClassVar[bool] = False
     derivative: ClassVar[int] = 1
     alone: ClassVar[bool] = False
+    needs: ClassVar[Mapping[str, Number]] = {}
+
+    def __post_init__(self) -> None:
+        usual = {field.name: field.default for field in fields(self)}
+        require(type(self).__name__, self.needs, {name: getattr(self, name) for name in usual}, usual)
 
     def init(self, problem: Problem, x0: jax.Array) -> Any:
         """The state before anything is evaluated: `trial` is x0, `x` too, f = inf, g = 0, gnorm = inf, n_iters = 0."""
@@ -113,6 +121,11 @@ def once(lanes: Any, compute: Callable[[], Any]) -> Any:
     return lax.cond(
         lanes, compute, lambda: jax.tree_util.tree_map(lambda aval: jnp.zeros(aval.shape, aval.dtype), shapes)
     )
+
+
+def at_once(f: Callable, arrays: Any) -> Any:
+    """f of each row of the arrays, stacked."""
+    return jax.vmap(f)(arrays)
 
 
 def blank(problem: Problem, x0: jax.Array) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from ..ir.errors import ArgumentError
@@ -38,7 +39,7 @@ def method_named(method: Any, options: Mapping[str, Any] | None, bounded: bool) 
             known = ", ".join(sorted(METHODS))
             raise ArgumentError(f"method must be one of {known}, or an Optax transformation, got {method!r}.")
         try:
-            found = made(**(options or {}))
+            found = made(**options) if options else _usual(made)
         except TypeError as error:
             known = ", ".join(f.name for f in fields(made)) if isinstance(made, type) else ""  # type: ignore[arg-type]
             raise ArgumentError(f"method {method!r} has the options {known or '(none)'}; it said: {error}") from None
@@ -51,3 +52,9 @@ def method_named(method: Any, options: Mapping[str, Any] | None, bounded: bool) 
             f'{type(found).__name__} takes no bounds. Use method="lbfgsb", or substitute x = lower + softplus(z).'
         )
     return found
+
+
+@cache
+def _usual(made: Callable[..., Method]) -> Method:
+    """A method whose options are all left out."""
+    return made()

@@ -22,13 +22,26 @@ import numpy as np
 from ..ir.errors import ArgumentError
 from ..trace.avals import is_jax_tracer
 from ..trace.tracer import Tracer
+from .footprint import array_type
 from .iterate import Limits
 from .methods import method_named
+from .options import COUNT, Number, require
 from .result import Result
 from .solver import box_of, solver_of
 
 _UNLIMITED = 2**31 - 1
-_GTOL = {"float64": 1e-6, "float32": 1e-4}
+_PLAIN = frozenset((int, float))
+_GTOL = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}
+_TOLERANCE = Number(least=0)
+_LIMITS = {
+    "gtol": _TOLERANCE,
+    "ftol": _TOLERANCE,
+    "xtol": _TOLERANCE,
+    "tol": _TOLERANCE,
+    "max_iters": Number(least=0, whole=True),
+    "max_evals": COUNT,
+}
+_USUAL = {"gtol": 1e-6, "ftol": 0.0, "xtol": 0.0, "tol": 1e-10, "max_iters": 10_000, "max_evals": _UNLIMITED}
 
 
 def minimize(
@@ -70,13 +83,15 @@ def minimize(
     require_args(args)
     if chosen.bounded and bounds is None:
         bounds = (None, None)
-    solver, inputs, put_aux = solver_of(fun, x0, args, chosen, has_aux, max_iters + 1 if history else 0)
-    gtol = _GTOL.get(solver.flat.dtype.name, 1e-4) if gtol is None else gtol
-    limits = limits_of(gtol, ftol, xtol, max_iters, max_evals, solver.flat.dtype.name)
+    solver, inputs, put_aux, concrete = solver_of(fun, x0, args, chosen, has_aux, rows_of(history, max_iters))
+    gtol = _GTOL.get(solver.flat.dtype, 1e-4) if gtol is None else gtol
+    limits = limits_of(gtol, ftol, xtol, max_iters, max_evals, solver.flat.dtype)
     box = box_of(solver.flat, bounds)
     if callback is not None:
         require_callback(callback, inputs)
         result = solver.stepwise(limits, box, inputs, lambda found: callback(replace(found, aux=put_aux(found.aux))))
+    elif concrete and bounds is None and type(limits.tols) is type(limits.counts) is array_type():
+        result = solver.concrete(limits, box, inputs)
     else:
         result = solver.run(limits, box, inputs, differentiate)
     return replace(result, aux=put_aux(result.aux)) if has_aux else result
@@ -99,11 +114,35 @@ def require_callback(callback: Any, inputs: Sequence[Any]) -> None:
         )
 
 
-def limits_of(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: str) -> Limits:
-    """The limits as arrays; kept where they are plain numbers."""
+def require_limits(**given: Any) -> None:
+    """**Raises:** `ArgumentError` unless each limit is such a number, or an array that may hold one."""
+    numbers = {name: x for name, x in given.items() if not _is_scalar(x, whole=_LIMITS[name].whole)}
+    require("a solve", {name: _LIMITS[name] for name in numbers}, numbers, _USUAL)
+
+
+def _is_scalar(x: Any, whole: bool) -> bool:
+    if not isinstance(x, jax.Array | np.ndarray | Tracer) or x.shape != ():
+        return False
+    return any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.integer, *(() if whole else (jnp.floating,))))
+
+
+def rows_of(history: bool, max_iters: Any) -> int:
+    """How many rows of history are kept."""
+    if not history:
+        return 0
+    require("a solve with history=True", {"max_iters": _LIMITS["max_iters"]}, {"max_iters": max_iters}, _USUAL)
+    return max_iters + 1
+
+
+def limits_of(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, dtype: Any) -> Limits:
+    """The limits as arrays; kept where they are plain numbers.
+
+    **Raises:** `ArgumentError` where they are not what `require_limits` asks for.
+    """
     numbers = (gtol, ftol, xtol, max_iters, max_evals)
-    if all(type(x) in (float, int) for x in numbers):
-        return _kept_limits(*map(float, numbers[:3]), *numbers[3:], dtype)
+    if _PLAIN.issuperset(map(type, numbers)):
+        return _kept_limits(*numbers, dtype)
+    require_limits(gtol=gtol, ftol=ftol, xtol=xtol, max_iters=max_iters, max_evals=max_evals)
     return Limits(
         jnp.stack([jnp.asarray(x, dtype) for x in (gtol, ftol)]),
         jnp.stack([jnp.asarray(x, jnp.int32) for x in (max_iters, max_evals)]),
@@ -112,9 +151,8 @@ def limits_of(gtol: Any, ftol: Any, xtol: Any, max_iters: Any, max_evals: Any, d
 
 
 @lru_cache(64)
-def _kept_limits(gtol: float, ftol: float, xtol: float, max_iters: int, max_evals: int, dtype: str) -> Limits:
-    if max_iters < 0 or max_evals < 1:
-        raise ArgumentError(f"max_iters must be at least 0 and max_evals at least 1, got {max_iters} and {max_evals}.")
+def _kept_limits(gtol: float, ftol: float, xtol: float, max_iters: int, max_evals: int, dtype: Any) -> Limits:
+    require_limits(gtol=gtol, ftol=ftol, xtol=xtol, max_iters=max_iters, max_evals=max_evals)
     counts = np.minimum([max_iters, max_evals], _UNLIMITED).astype(np.int32)
     with jax.ensure_compile_time_eval():
         steps = jnp.asarray(xtol, dtype) if xtol > 0 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .method import RUNNING, Method, Problem, blank
+from .options import COUNT, Number
 from .result import Status
 from .subproblem import Products, conjugate_step
 
@@ -59,6 +61,12 @@ class NewtonCG(Method):
 
     derivative: ClassVar[int] = 2
     alone: ClassVar[bool] = True
+    needs: ClassVar[Mapping[str, Number]] = {
+        "tolerance": Number(above=0, below=1),
+        "max_products": COUNT,
+        "c1": Number(above=0, below=1),
+        "max_trials": COUNT,
+    }
 
     def init(self, problem: Problem, x0: jax.Array) -> State:
         zero, none = jnp.zeros((), problem.dtype), jnp.zeros((), jnp.int32)

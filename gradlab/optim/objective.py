@@ -19,6 +19,7 @@ from ..ir.graph import Graph
 from ..trace.avals import aval_of
 from ..trace.tracer import Tracer
 from .flat import Flat, flat_of
+from .method import at_once
 
 _MOVING = (jax.Array, np.ndarray, np.generic, Tracer, float, complex)  # other arguments are read as what they are
 
@@ -127,6 +128,7 @@ class Bound:
         self.objective, self.rest, self.flat = objective, rest, objective.flat
         self.n, self.dtype, self.eps = objective.flat.size, objective.flat.dtype, objective.eps
         self.lower, self.upper, self.lanes = lower, upper, None
+        self.each: Callable[[Callable, Any], Any] = at_once
 
     def value_and_grad(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """f [] and its partial derivatives (n,) at x (n,)."""

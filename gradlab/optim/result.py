@@ -79,8 +79,9 @@ class Status(IntEnum):
     LINE_SEARCH_FAILED = (
         -3,
         (
-            "line search failed: f does not fall along the direction in which its gradient says it should. Compare the "
-            "gradient with finite differences; a wrong custom rule, a kink or noise in f does this."
+            "line search failed: f does not fall along a direction as its gradient says. Compare the gradient "
+            "with finite differences; a wrong custom rule, a kink or noise in f does this, and so does a gradient that "
+            "was clipped or scaled on its way here."
         ),
     )
     NONFINITE_START = (
@@ -156,7 +157,7 @@ class Result:
     **Attributes:** `x`: the best point, with the structure and dtypes of x0; `f`: the value there []; `grad`: the
     gradient there, like x; `gnorm`: what was compared with gtol: ‖g‖∞, with bounds that of the projected gradient;
     `code`: `status` as an integer array; `n_iters`, `n_evals`: iterations, and evaluations of f truly made;
-    `n_nonfinite`: how many of them were not finite; `projected`: whether x0 was outside the bounds; `history`: a
+    `n_nonfinite`: how many of them were not finite; `projected`: with bounds, whether x0 was outside them; `history`: a
     `History` where it was asked for; `aux`: the auxiliary value at x, with has_aux; `active`: with bounds, per entry
     of x −1 at its lower, 1 at its upper bound, else 0; `extra`: what a method adds (least_squares: the Jacobian, ...).
     """
@@ -169,7 +170,7 @@ class Result:
     n_iters: Any
     n_evals: Any
     n_nonfinite: Any = 0
-    projected: Any = False
+    projected: Any = None
     history: History | None = None
     aux: Any = None
     active: Any = None

@@ -13,7 +13,7 @@ from ..api.arguments import name_of
 from ..ir.errors import ArgumentError, ShapeError
 from .broyden import Equations, RootFinder
 from .least_squares import require_derivative
-from .minimize import limits_of, require_args, require_callback
+from .minimize import limits_of, require_args, require_callback, require_limits, rows_of
 from .residuals import read_residuals
 from .result import Result, Status
 from .solved import implicitly
@@ -82,6 +82,8 @@ def root(
         raise ArgumentError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     require_derivative(differentiate)
     require_args(args)
+    if tol is not None:
+        require_limits(tol=tol)
     found, inputs = read_residuals(fun, x0, args, "root")
     n, m = found.flat.size, found.out.size
     if n != m:
@@ -89,13 +91,13 @@ def root(
             f"root needs as many equations as unknowns, but {name_of(fun)} returns {m} numbers for {n}. "
             "For the x that makes them smallest there is gradlab.optim.least_squares."
         )
-    rows = max_iters + 1 if history else 0
+    rows = rows_of(history, max_iters)
     chosen = RootFinder(broyden=method == "broyden")
     solver = found.solvers.get((chosen, rows))
     if solver is None:
         solver = found.solvers.setdefault((chosen, rows), RootSolver(found, chosen, rows))
     tol = found.eps ** (2 / 3) if tol is None else tol
-    limits = limits_of(tol, 0.0, 0.0, max_iters, max_evals, found.flat.dtype.name)
+    limits = limits_of(tol, 0.0, 0.0, max_iters, max_evals, found.flat.dtype)
     if callback is not None:
         require_callback(callback, inputs)
         return solver.stepwise(limits, (None, None), inputs, callback)

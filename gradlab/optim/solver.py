@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from types import FunctionType
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -24,7 +25,7 @@ from .footprint import Footprint, array_type
 from .implicit import implicit
 from .iterate import Limits, Ran, solve, start, trip
 from .lanes import looped
-from .method import Method
+from .method import Method, at_once
 from .objective import Objective, Read
 from .result import Result, Status
 
@@ -50,6 +51,17 @@ class Solver:
         problem, x0, projected = self._problem(box, inputs)
         return self._result(problem, solve(problem, self.method, x0, limits, self.rows), projected)
 
+    def in_one_kernel(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any]) -> Result:
+        """The same for a kernel that holds all of it.
+
+        XLA hands a program of 1,000 FLOPs or more to another thread, which takes longer than many a solve does; a loop
+        and the branches of a condition it counts once. So rows of matrices are taken in a loop where that saves it.
+        """
+        problem, x0, projected = self._problem(box, inputs)
+        cost = small.flops(self.objective.value_and_grad.composable.graph)
+        problem.each = jax.lax.map if cost < _MANY and problem.n > _SQUARE else at_once
+        return self._result(problem, solve(problem, self.method, x0, limits, self.rows, cost > _FEW), projected)
+
     def begin(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> Ran:
         problem, x0, _ = self._problem(box, inputs)
         return start(problem, self.method, x0, self.rows)
@@ -66,7 +78,7 @@ class Solver:
         builder = innermost(leaves)
         if builder is None:
             if not any(is_jax_tracer(x) for x in leaves):
-                return self.compiled(limits, box, inputs)
+                return self.concrete(limits, box, inputs)
             return self._traced[differentiate](limits, box, list(inputs))
         # gradlab reads JAX's loops: the solve becomes part of its program, with the derivative JAX sees.
         places = [k for k, leaf in enumerate(leaves) if type(leaf) is Tracer]
@@ -79,9 +91,14 @@ class Solver:
 
         return DIALECTS[0].read(call, [leaves[k] for k in places])
 
+    def concrete(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any]) -> Result:
+        """The solve, compiled and run at once: within somebody's trace too, where nothing of it is traced."""
+        with jax.ensure_compile_time_eval():
+            return self.compiled(limits, box, inputs)
+
     @cached_property
     def _loop(self) -> Callable[..., Ran]:
-        return looped(self._problem, self.method, self.rows)
+        return looped(self._problem, lambda: self.objective.at(()), self.method, self.rows)
 
     @cached_property
     def _traced(self) -> dict[str, Callable]:
@@ -94,7 +111,7 @@ class Solver:
         if not self._small or small.options() is None:
             return plain
         options = {**(quick() or {}), **(small.options() or {})}
-        kernel = jax.jit(small.in_one_kernel(self.whole), compiler_options=options)
+        kernel = jax.jit(small.in_one_kernel(self.in_one_kernel), compiler_options=options)
         return lambda limits, box, inputs: kernel(limits, box, inputs)[0]
 
     @property
@@ -140,7 +157,7 @@ class Solver:
         lower, upper = box
         problem = self.objective.at(inputs[self.n_x :], lower, upper)
         if lower is None:
-            return problem, x0, False
+            return problem, x0, None
         inside = jnp.clip(x0, lower, upper)
         return problem, inside, jnp.any(inside != x0)
 
@@ -169,33 +186,57 @@ def quick() -> dict[str, Any] | None:
     return options
 
 
+_FEW = 40  # FLOPs of a gradient that may as well be computed again in every loop that reads it
+_MANY, _SQUARE = 600, 3  # FLOPs of one that alone make a program long; unknowns whose matrices never do
 _SOLVERS = LRU(256)  # (what fun reaches, the types of x0 and args, method, ...) -> _Found
+_LATELY = LRU(64)  # (fun, the types of x0 and args, method, ...) -> _Found, while fun reaches what it reached
 
 
 class _Found(NamedTuple):
     """A solver, which leaves of (x0, *args) are inputs of its graph, the inputs beyond them, and how to put aux back.
 
-    **Attributes:** `held`: what the key names by its address, kept alive.
+    **Attributes:** `footprint`: what fun reaches; it keeps alive what the key names by its address.
     """
 
     solver: Solver
     chosen: list[int]
     tail: list[Any]
     put_aux: Callable[[Sequence[Any]], Any]
-    held: Any
+    footprint: Footprint
 
 
-def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool, rows: int) -> tuple:
-    """(the solver, the inputs of its graph, how to put the auxiliary value back from its outputs)."""
+class Prepared(NamedTuple):
+    """A solver, the inputs of its graph, and how to put the auxiliary value back from its outputs.
+
+    **Attributes:** `concrete`: whether no input is known to be a tracer.
+    """
+
+    solver: Solver
+    inputs: list[Any]
+    put_aux: Callable[[Sequence[Any]], Any]
+    concrete: bool = False
+
+
+def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool, rows: int) -> Prepared:
+    """What solves `fun` from x0: kept from an earlier call where it is sure that `fun` is what it was."""
     leaves, tree = tree_flatten((x0, *args))
     kinds = tuple([_kind(leaf) for leaf in leaves])
-    footprint = Footprint(fun) if None not in kinds else None
+    known = None not in kinds
+    call = (tree, kinds, method, has_aux, rows, x64())
+    named = (fun, *call) if known and type(fun) is FunctionType else None
+    if named is not None:
+        found = _LATELY.get(named)
+        if found is not None and found.footprint.unchanged():
+            return _prepared(found, leaves)
+    footprint = Footprint(fun) if known else None
     key = None
     if footprint is not None and footprint.key is not None:
-        key = (footprint.key, tree, kinds, method, has_aux, rows, x64())
+        key = (footprint.key, *call)
         found = _SOLVERS.get(key)
         if found is not None:
-            return found.solver, [*[leaves[k] for k in found.chosen], *found.tail], found.put_aux
+            if named is not None and footprint.found is not None:
+                _LATELY.put(named, found._replace(footprint=footprint))
+            return _prepared(found, leaves)
     read = Read(fun, x0, args, "minimize")
     _, put_aux = read.scalar(has_aux)
     flat = read.flat
@@ -207,11 +248,15 @@ def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool
         solver = objective.solvers.setdefault((method, rows), Solver(objective, method, rows))
     if key is not None and footprint is not None:
         tail = inputs[len(read.chosen) :]
-        known = {id(x) for x in tail}
+        among = {id(x) for x in tail}
         # An array whose entries may have been looked at while reading could change without being noticed.
-        if all(id(array) in known for array in footprint.arrays):
-            _SOLVERS.put(key, _Found(solver, read.chosen, tail, put_aux, footprint.held))
-    return solver, inputs, put_aux
+        if all(id(array) in among for array in footprint.arrays):
+            _SOLVERS.put(key, _Found(solver, read.chosen, tail, put_aux, footprint))
+    return Prepared(solver, inputs, put_aux)
+
+
+def _prepared(found: _Found, leaves: Sequence[Any]) -> Prepared:
+    return Prepared(found.solver, [*[leaves[k] for k in found.chosen], *found.tail], found.put_aux, True)
 
 
 def _kind(leaf: Any) -> Any:

@@ -18,12 +18,14 @@ from .bfgs import BFGS, GradientDescent
 from .flat import Flat, flat_of
 from .lbfgs import LBFGS
 from .method import RUNNING, Method
+from .objective import at_once
 
 
 class _Vector:
     """What a method asks of a problem when all it gets are values: the size and dtype of x."""
 
     lower = upper = lanes = None
+    each = staticmethod(at_once)
 
     def __init__(self, flat: Flat):
         self.flat, self.n, self.dtype = flat, flat.size, flat.dtype
@@ -43,7 +45,13 @@ def as_transformation(method: Method) -> optax.GradientTransformationExtraArgs:
     one tells the line search of a slope that is not there. The state is a pytree, to be saved and resumed to the same
     bits. When the method gives up (`state.status` says why), the last update leads to the best point met, and later
     ones are zero.
+    **Raises:** `ArgumentError` for a method that takes bounds or asks for second derivatives.
     """
+    if not isinstance(method, Method) or method.bounded or method.derivative > 1:
+        raise ArgumentError(
+            f"as_transformation needs a method that asks for values and gradients only, got {method!r}. "
+            "Write optim.lbfgs(), optim.bfgs() or optim.gradient_descent(), or call optim.minimize."
+        )
 
     def init(params: Any) -> Any:
         flat, leaves = flat_of(params, type(method).__name__, "params")

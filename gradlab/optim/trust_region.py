@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .method import RUNNING, Method, Problem, blank
+from .options import COUNT, Number
 from .result import Status
 from .subproblem import Products, Spectrum, Step, conjugate_step, exact_step, newton_length, spectrum
 
@@ -59,6 +61,12 @@ class TrustRegion(Method):
     max_products: int = 20_000
 
     derivative: ClassVar[int] = 2
+    needs: ClassVar[Mapping[str, Number]] = {
+        "exact_below": Number(least=0, whole=True),
+        "initial_radius": Number(above=0, most="max_radius", below=float("inf"), optional=True),
+        "max_radius": Number(above=0),
+        "max_products": COUNT,
+    }
 
     def init(self, problem: Problem, x0: jax.Array) -> State:
         zero, none = jnp.zeros((), problem.dtype), jnp.zeros((), jnp.int32)

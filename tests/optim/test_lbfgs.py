@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import gradlab.numpy as gnp
+from gradlab.lower import small
 from gradlab.optim import compact, dense, minimize, problems
 from gradlab.optim.lbfgsb import cauchy_point, subspace_minimum
 from gradlab.optim.linesearch import Wolfe, advance, begin
+from gradlab.optim.method import at_once
 from gradlab.optim.methods import method_named
 from gradlab.optim.minimize import limits_of
 from gradlab.optim.result import Status
@@ -49,12 +51,15 @@ def test_the_compact_form_is_the_two_loop_recursion(n):
         assert np.allclose(-d, two_loop(kept, s @ y / (y @ y), g), rtol=1e-9, atol=1e-9)
 
 
-def test_the_matrix_written_out_is_the_two_loop_recursion_on_its_pairs():
+@pytest.mark.parametrize("each", [at_once, jax.lax.map])
+def test_the_matrix_written_out_is_the_two_loop_recursion_on_its_pairs(each):
     rng = np.random.default_rng(1)
     n, m = 5, 4
     root = rng.normal(size=(n, n))
     a = root @ root.T + np.eye(n)
-    told = jax.jit(lambda matrix, g, s, y, restart: dense.add_and_apply(matrix, m, g, g, s, y, True, restart, 1e-16))
+    told = jax.jit(
+        lambda matrix, g, s, y, restart: dense.add_and_apply(matrix, m, g, g, s, y, True, restart, 1e-16, each)
+    )
     matrix, kept = dense.identity(n, np.dtype(float)), []
     for k in range(17):
         s, g = rng.normal(size=(2, n))
@@ -147,7 +152,7 @@ def test_an_ill_conditioned_problem_is_called_that():
 def test_the_loop_copies_no_history_and_evaluates_f_in_one_place():
     n, memory = 5000, 7
     scale = jnp.linspace(1, 10, n)
-    solver, inputs, _ = solver_of(
+    solver, inputs, *_ = solver_of(
         lambda x: gnp.sum(gnp.cosh(scale * x)),
         jnp.ones(n),
         (),
@@ -155,7 +160,7 @@ def test_the_loop_copies_no_history_and_evaluates_f_in_one_place():
         False,
         0,
     )
-    limits = limits_of(1e-6, 0.0, 0.0, 100, 100, "float64")
+    limits = limits_of(1e-6, 0.0, 0.0, 100, 100, solver.flat.dtype)
     lowered = solver.compiled.lower(limits, (None, None), inputs)
     assert lowered.as_text().count("stablehlo.cosine") + lowered.as_text().count("chlo.cosh") == 1
     text, entry = lowered.compile().as_text().split("\nENTRY")
@@ -163,6 +168,17 @@ def test_the_loop_copies_no_history_and_evaluates_f_in_one_place():
     assert re.search(history, text)
     assert not re.search(rf"= {history}\S* copy\(", text)
     assert len(re.findall(rf"= {history}\S* copy\(", entry)) <= 1  # both begin as the same zeros
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 10, 12])
+def test_a_small_solve_is_run_by_the_thread_that_asks_for_it(n):
+    problem = problems.extended_rosenbrock(n)
+    solver, inputs, *_ = solver_of(problem.fun, problem.x0, (), method_named("lbfgs", None, False), False, 0)
+    if small.options() is None:
+        pytest.skip("solves are no kernels here")
+    limits = limits_of(1e-6, 0.0, 0.0, 100, 100, solver.flat.dtype)
+    compiled = jax.jit(solver.in_one_kernel).lower(limits, (None, None), inputs).compile()
+    assert compiled.cost_analysis()["flops"] < 1000  # beyond it XLA hands a program on the CPU to another thread
 
 
 def model(x, g, b):
@@ -222,27 +238,3 @@ def test_bounds_of_every_kind():
     assert np.array_equal(result.active["a"], [0, 1]) and float(result.active["b"]) == -1
     assert bool(result.projected) and "moved to the nearest point" in result.message
     assert np.allclose(minimize(f, x0, bounds=(None, 1.0)).x["a"], 1)
-
-
-def test_lanes_in_one_loop_are_the_solves_alone_and_copy_no_history():
-    lanes, n, memory = 6, 40, 5
-    rng = np.random.default_rng(0)
-    scales, starts = np.linspace(1, 30, lanes), rng.normal(size=(lanes, n))
-
-    def one(scale, x0):
-        def f(x):
-            return gnp.sum(gnp.cosh(x * jnp.linspace(1, 2, n)) * scale) + gnp.sum((x[1:] - x[:-1] ** 2) ** 2)
-
-        result = minimize(f, x0, gtol=1e-4, options={"memory": memory})
-        return result.x, result.n_evals, result.code
-
-    xs, evals, codes = jax.jit(jax.vmap(one))(scales, starts)
-    assert np.all(codes == 1) and len(set(np.asarray(evals).tolist())) > 1
-    alone = jax.jit(one)
-    for k in range(lanes):
-        x, n_evals, _ = alone(scales[k], starts[k])
-        assert np.allclose(xs[k], x, atol=1e-5) and abs(int(evals[k]) - int(n_evals)) <= 2
-    text = jax.jit(jax.vmap(one)).lower(scales, starts).compile().as_text().split("\nENTRY")[0]
-    history = rf"= f64\[{lanes},{memory + 1},{n}\]\S*"
-    assert not re.search(rf"{history} copy\(", text)
-    assert len(re.findall(rf"{history} fusion\(", text)) <= 2  # the new row of steps, and that of gradient changes

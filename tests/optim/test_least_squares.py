@@ -133,7 +133,7 @@ def test_batches_are_those_run_alone():
         (lambda: least_squares(decay, START, jacobian="products", bounds=(0, None)), ArgumentError, "dense"),
         (lambda: least_squares(lambda x: x, np.arange(3)), DTypeError, "Convert it"),
         (lambda: least_squares(lambda x: gnp.argsort(x), START), DTypeError, "floating point"),
-        (lambda: least_squares(decay, START, f_scale=0.0), ArgumentError, "positive"),
+        (lambda: least_squares(decay, START, f_scale=0.0), ArgumentError, "above 0"),
         (lambda: least_squares(lambda x: x[:0], START), StructureError, "at least one residual"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,6 +83,59 @@ def test_read_once_and_again_when_something_changed():
     assert np.allclose(minimize(of_array, X0).x, data)
     data[:] = 7.0
     assert np.allclose(minimize(of_array, X0).x, 7)
+
+
+TARGET = 1.0
+
+
+@dataclass(frozen=True)
+class Distance:
+    target: float
+
+    def __call__(self, x):
+        return gnp.sum((x - self.target) ** 2)
+
+
+def test_what_a_function_reaches_is_looked_at_in_each_call():
+    inner, distance = 1.0, Distance(1.0)
+
+    def of_cell(x):
+        return gnp.sum((x - inner) ** 2)
+
+    def of_global(x):
+        return gnp.sum((x - TARGET) ** 2)
+
+    def of_default(x, target=1.0):
+        return gnp.sum((x - target) ** 2)
+
+    def of_keyword(x, *, target=1.0):
+        return gnp.sum((x - target) ** 2)
+
+    def of_object(x):
+        return distance(x)
+
+    def of_code(x):
+        return gnp.sum((x - 1.0) ** 2)
+
+    functions = (of_cell, of_global, of_default, of_keyword, of_object, of_code)
+    for _ in range(3):  # read, kept by what it reaches, kept by its name
+        assert all(np.allclose(minimize(f, X0).x, 1) for f in functions)
+    inner, distance = 2.0, Distance(2.0)
+    of_default.__defaults__ = (2.0,)
+    of_keyword.__kwdefaults__["target"] = 2.0
+    of_code.__code__ = (lambda x: gnp.sum((x - 2.0) ** 2)).__code__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "TARGET", 2.0)
+        assert all(np.allclose(minimize(f, X0).x, 2) for f in functions)
+
+
+def test_a_constant_problem_inside_another_program():
+    def f(a):
+        return a * minimize(lambda x: gnp.sum((x - 3) ** 2), np.zeros(2)).x
+
+    assert np.allclose(jax.jit(f)(2.0), 6) and np.allclose(gl.jit(f)(2.0), 6)
+    assert np.allclose(jax.vmap(f)(jnp.ones(3)), 3)
+    assert np.allclose(gl.jacobian(f)(2.0), 3)
 
 
 def test_other_starts_and_arguments_do_not_compile_again():

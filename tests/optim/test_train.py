@@ -24,6 +24,7 @@ import gradlab as gl
 import gradlab.numpy as gnp
 from gradlab.ir.errors import ArgumentError
 from gradlab.optim import TrainStatus, train
+from gradlab.optim.checkpoints import Checkpoints
 from gradlab.optim.fused import Recipe, Steps
 from gradlab.optim.precision import precision_of
 
@@ -327,6 +328,21 @@ def test_a_run_cut_short_anywhere_ends_with_the_same_bits(tmp_path):
         assert same(getattr(last, name), getattr(whole, name)), name
     kept = [name for name in whole.history if "seconds" not in name]
     assert all(same(last.history[name], whole.history[name]) for name in kept)
+
+
+def test_who_is_killed_while_deleting_leaves_no_half_checkpoint(tmp_path, monkeypatch, caplog):
+    first = Checkpoints(tmp_path, 1)
+    monkeypatch.setattr(Checkpoints, "_empty_bin", lambda self: None)
+    for step in (1, 2):
+        first.save(step, PARAMS, {}, {})
+        first.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "deleted"]
+    monkeypatch.undo()
+    again = Checkpoints(tmp_path, 1)
+    assert again.latest == 2
+    again.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
+    assert not caplog.records  # Orbax warns of a checkpoint without all of its files
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from gradlab.ir.errors import ArgumentError
-from gradlab.optim import bfgs, gradient_descent, lbfgs, minimize, transformations
+from gradlab.optim import Status, bfgs, gradient_descent, lbfgs, minimize, transformations
 
 
 def loss(p):
@@ -48,6 +48,19 @@ def test_it_is_the_method_of_minimize():
     params, _ = steps(optimizer, START, optimizer.init(START), int(result.n_evals) - 1)
     assert np.allclose(params["a"], result.x["a"], rtol=1e-9)
     assert minimize(loss, START, gradient_descent(), max_iters=50).f < loss(START)
+
+
+@pytest.mark.parametrize("before", [optax.clip(0.1), optax.clip_by_global_norm(1.0), optax.scale(-1.0)])
+def test_a_gradient_changed_on_the_way_is_noticed(before):
+    optimizer, x = optax.chain(before, lbfgs()), {"x": jnp.full(4, 100.0)}
+    curvatures = jnp.arange(1.0, 5.0)
+    state = optimizer.init(x)
+    for _ in range(40):
+        off = x["x"] - 3
+        updates, state = optimizer.update({"x": 2 * curvatures * off}, state, x, value=jnp.sum(curvatures * off**2))
+        x = optax.apply_updates(x, updates)
+    status = Status(int(state[1].status))
+    assert status is Status.LINE_SEARCH_FAILED and "clipped" in status.text
 
 
 def test_update_is_not_traced_again():

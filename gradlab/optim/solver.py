@@ -93,8 +93,11 @@ class Solver:
 
     def concrete(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any]) -> Result:
         """The solve, compiled and run at once: within somebody's trace too, where nothing of it is traced."""
-        with jax.ensure_compile_time_eval():
+        try:
             return self.compiled(limits, box, inputs)
+        except ValueError:  # within a trace JAX takes no options for the compiler; to ask first would take 3 µs
+            with jax.ensure_compile_time_eval():
+                return self.compiled(limits, box, inputs)
 
     @cached_property
     def _loop(self) -> Callable[..., Ran]:

@@ -60,7 +60,8 @@ class Solver:
         problem, x0, projected = self._problem(box, inputs)
         cost = small.flops(self.objective.value_and_grad.composable.graph)
         problem.each = jax.lax.map if cost < _MANY and problem.n > _SQUARE else at_once
-        return self._result(problem, solve(problem, self.method, x0, limits, self.rows, cost > _FEW), projected)
+        apart = cost > _FEW and problem.n <= _SHORT
+        return self._result(problem, solve(problem, self.method, x0, limits, self.rows, apart), projected)
 
     def begin(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> Ran:
         problem, x0, _ = self._problem(box, inputs)
@@ -191,6 +192,7 @@ def quick() -> dict[str, Any] | None:
 
 _FEW = 40  # FLOPs of a gradient that may as well be computed again in every loop that reads it
 _MANY, _SQUARE = 600, 3  # FLOPs of one that alone make a program long; unknowns whose matrices never do
+_SHORT = 16  # unknowns of a solve whose state may be copied each time it passes by a branch
 _SOLVERS = LRU(256)  # (what fun reaches, the types of x0 and args, method, ...) -> _Found
 _LATELY = LRU(64)  # (fun, the types of x0 and args, method, ...) -> _Found, while fun reaches what it reached
 

@@ -17,7 +17,7 @@ from jax import lax
 
 from .method import at_once
 
-KEPT = 22  # pairs remembered at least: they cost the same whatever their number
+KEPT = 26  # pairs remembered at least: they cost the same whatever their number
 _SHORT = 6  # entries of a row, beyond which its four parts are taken one after the other where rows are
 _UNITS = 1e10  # the condition from which on the variables are taken to have different units
 

@@ -62,7 +62,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class LBFGS(Method):
-    """**Attributes:** `memory`: pairs kept (m); unless given 20, beyond n = 1000 10, and for few variables 22 to 44 of
+    """**Attributes:** `memory`: pairs kept (m); unless given 20, beyond n = 1000 10, and for few variables 26 to 52 of
     them in a matrix written out (dense.py); `c1`, `c2`: the Wolfe constants; `max_trials`: evaluations a search;
     `patience`: iterations without progress before it says so.
     """

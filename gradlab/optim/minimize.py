@@ -90,7 +90,7 @@ def minimize(
     if callback is not None:
         require_callback(callback, inputs)
         result = solver.stepwise(limits, box, inputs, lambda found: callback(replace(found, aux=put_aux(found.aux))))
-    elif concrete and bounds is None and type(limits.tols) is type(limits.counts) is array_type():
+    elif concrete and bounds is None and all(x is None or type(x) is array_type() for x in limits):
         result = solver.concrete(limits, box, inputs)
     else:
         result = solver.run(limits, box, inputs, differentiate)

@@ -213,7 +213,7 @@ class _Found(NamedTuple):
 class Prepared(NamedTuple):
     """A solver, the inputs of its graph, and how to put the auxiliary value back from its outputs.
 
-    **Attributes:** `concrete`: whether no input is known to be a tracer.
+    **Attributes:** `concrete`: whether every input is known to be no tracer.
     """
 
     solver: Solver

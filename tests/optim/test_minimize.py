@@ -138,6 +138,18 @@ def test_a_constant_problem_inside_another_program():
     assert np.allclose(gl.jacobian(f)(2.0), 3)
 
 
+@pytest.mark.parametrize("name", ["gtol", "ftol", "xtol"])
+def test_a_tolerance_for_each_lane(name):
+    def f(x):
+        return gnp.sum((x - 1) ** 4)
+
+    def evals(tolerance):
+        return minimize(f, np.zeros(2), **{"gtol": 0.0, "max_iters": 40, name: tolerance}).n_evals
+
+    for _ in range(2):  # read, and kept
+        assert [int(evals(t)) for t in (1e-2, 1e-6)] == jax.vmap(evals)(jnp.array([1e-2, 1e-6])).tolist()
+
+
 def test_other_starts_and_arguments_do_not_compile_again():
     minimize(ridge, jnp.zeros(4), args=(0.3, B))
     before = gl.cache_info().misses

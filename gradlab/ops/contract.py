@@ -83,7 +83,12 @@ def _infer(x: Aval, y: Aval, *, contract: Pair, batch: Pair, precision: Any, out
 
 def _emit(x, y, *, contract, batch, precision, out_dtype):
     if batch == ((), ()) and precision is None and out_dtype is None:
-        plain = _PLAIN.get((x.aval.ndim, y.aval.ndim, contract))
+        form = (x.aval.ndim, y.aval.ndim, contract)
+        if form == _COLUMNS and y.aval.shape[1] == 1 < x.aval.shape[1]:
+            return f"({y}.T @ {x}).T"
+        if form == _ROWS and x.aval.shape[0] == 1 < y.aval.shape[0]:
+            return f"({y} @ {x}.T).T"
+        plain = _PLAIN.get(form)
         if plain is not None:
             return plain.format(x, y)
     return _call(x, y, contract=contract, batch=batch, precision=precision, out_dtype=out_dtype)
@@ -98,7 +103,10 @@ def _call(x, y, *, contract, batch, precision, out_dtype):
     return f"lax.dot_general({x}, {y}, ({contract}, {batch}){extra})"
 
 
-# (ndim of x, ndim of y, contracted axes) -> how a person would write it
+# (ndim of x, ndim of y, contracted axes) -> how a person would write it. Where one operand is a single column (or row),
+# it is the one to be transposed: XLA's CPU copies a matrix that is transposed for a product with a vector.
+_COLUMNS = (2, 2, ((0,), (0,)))
+_ROWS = (2, 2, ((1,), (1,)))
 _PLAIN = {
     (1, 1, ((0,), (0,))): "{0} @ {1}",
     (2, 1, ((1,), (0,))): "{0} @ {1}",
@@ -106,8 +114,8 @@ _PLAIN = {
     (1, 2, ((0,), (0,))): "{0} @ {1}",
     (1, 2, ((0,), (1,))): "{1} @ {0}",
     (2, 2, ((1,), (0,))): "{0} @ {1}",
-    (2, 2, ((1,), (1,))): "{0} @ {1}.T",
-    (2, 2, ((0,), (0,))): "{0}.T @ {1}",
+    _ROWS: "{0} @ {1}.T",
+    _COLUMNS: "{0}.T @ {1}",
 }
 
 

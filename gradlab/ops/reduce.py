@@ -212,23 +212,35 @@ def _index_of_infer(x: Aval, y: Aval, *, axis: int) -> tuple[Aval]:
     return (Aval(out.shape, INT32 if x.shape[axis] < 2**31 else np.dtype("int64")),)
 
 
+# XLA's CPU folds a long row of integers in two passes, a row of floats in one. These floats count exactly up to 2**24.
+_COUNTED_IN_FLOATS = range(33, 2**24 + 1)
+
+
+def _counting(n: int) -> tuple[str, str, str]:
+    """The dtype that counts n places, how one writes the last place in it, and what follows to make it an index."""
+    index = "jnp.int32" if n < 2**31 else "jnp.int64"
+    return ("jnp.float32", f"{n - 1}.0", index) if n in _COUNTED_IN_FLOATS else (index, f"{n - 1}", "")
+
+
 def _index_of_emit(x, y, *, axis):
     # Two reductions that vectorise (this one and the extremum) take a third of the time of one argmax on CPU.
     shape = x.aval.shape
-    index = "jnp.int32" if shape[axis] < 2**31 else "jnp.int64"
+    count, last, index = _counting(shape[axis])
+    back = index and f".astype({index})"
     if len(shape) == 1:
-        return f"jnp.min(jnp.where({x} == {y}, jnp.arange({shape[0]}, dtype={index}), {shape[0] - 1}))"
-    places = f"lax.broadcasted_iota({index}, {shape}, {axis})"
-    return f"jnp.min(jnp.where({x} == jnp.expand_dims({y}, {axis}), {places}, {shape[axis] - 1}), axis={axis})"
+        return f"jnp.min(jnp.where({x} == {y}, jnp.arange({shape[0]}, dtype={count}), {last})){back}"
+    places = f"lax.broadcasted_iota({count}, {shape}, {axis})"
+    return f"jnp.min(jnp.where({x} == jnp.expand_dims({y}, {axis}), {places}, {last}), axis={axis}){back}"
 
 
 def _index_of_call(x, y, *, axis):
     shape = x.aval.shape
-    n, index = shape[axis], "jnp.int32" if shape[axis] < 2**31 else "jnp.int64"
+    count, last, index = _counting(shape[axis])
     kept = tuple(a for a in range(len(shape)) if a != axis)
     there = f"lax.eq({x}, lax.broadcast_in_dim({y}, {shape}, {kept}))"
-    places = f"lax.broadcasted_iota({index}, {shape}, {axis}), lax.full({shape}, {n - 1}, {index})"
-    return f"lax.reduce_min(lax.select({there}, {places}), ({axis},))"
+    places = f"lax.broadcasted_iota({count}, {shape}, {axis}), lax.full({shape}, {last}, {count})"
+    first = f"lax.reduce_min(lax.select({there}, {places}), ({axis},))"
+    return f"lax.convert_element_type({first}, {index})" if index else first
 
 
 index_of_p = no_derivative(

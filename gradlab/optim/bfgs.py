@@ -29,9 +29,8 @@ class BFGS(LBFGS):
     def write(self, problem, pairs, s, y):
         return pairs
 
-    def direction(self, problem, pairs, x, g, s, y, wanted, restart):
-        sy, yy = jnp.vdot(s, y), jnp.vdot(y, y)
-        good = wanted & (sy > problem.eps * jnp.sqrt(jnp.vdot(s, s) * yy))
+    def direction(self, problem, pairs, x, g, pair, restart):
+        s, y, sy, yy, good, _ = pair
         eye = jnp.eye(problem.n, dtype=problem.dtype)
         h = jnp.where(restart | (pairs.sy == 0), sy / yy * eye, pairs.h)
         hy = h @ y
@@ -60,8 +59,7 @@ class GradientDescent(LBFGS):
     def write(self, problem, pairs, s, y):
         return pairs
 
-    def direction(self, problem, pairs, x, g, s, y, wanted, restart):
-        sy, yy = jnp.vdot(s, y), jnp.vdot(y, y)
-        good = wanted & (sy > problem.eps * jnp.sqrt(jnp.vdot(s, s) * yy))
-        pairs = Scale(jnp.where(good, sy, jnp.where(restart, 0, pairs.sy)), jnp.where(good, yy, pairs.yy))
+    def direction(self, problem, pairs, x, g, pair, restart):
+        sy = jnp.where(pair.good, pair.sy, jnp.where(restart, 0, pairs.sy))
+        pairs = Scale(sy, jnp.where(pair.good, pair.yy, pairs.yy))
         return pairs, jnp.where(pairs.sy > 0, -pairs.sy / pairs.yy * g, -g), None

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from .method import once
+from .pair import Pair
 
 
 class Pairs(NamedTuple):
@@ -48,13 +49,11 @@ def write(pairs: Any, s: Any, y: Any, lanes: Any = None) -> Any:
     return pairs._replace(w=w)
 
 
-def add_and_apply(
-    pairs: Pairs, g: Any, s: Any, y: Any, wanted: Any, restart: Any, eps: Any, lanes: Any = None
-) -> tuple[Pairs, Any]:
-    """(the pairs with the one written counted, if `wanted` and its curvature is positive; −H g).
+def add_and_apply(pairs: Pairs, g: Any, pair: Pair, restart: Any, lanes: Any = None) -> tuple[Pairs, Any]:
+    """(the pairs with the one written counted, if it is good; −H g).
 
-    **Arguments:** `g` (n,): the gradient; `s`, `y` (n,): the pair just written; `restart`: no pair counts any more,
-    the scale stays. A pair with s·y ≤ ε‖s‖‖y‖ is refused: that test has no scale.
+    **Arguments:** `g` (n,): the gradient; `pair`: the one just written; `restart`: no pair counts any more, the scale
+    stays.
     **Source:** Nocedal & Wright, theorem 7.4 and (7.24); 8mn operations, each row read twice.
     """
     small = _SMALL if lanes is None else 0
@@ -62,10 +61,9 @@ def add_and_apply(
     sg = _over(steps, g, small)
     s_y = jnp.where(ring == slot, 0, sg - pairs.sg)  # what was in the scratch place may have been anything
     before = _over(pairs.rinv, s_y, small)
-    sy, yy, ss = jnp.vdot(s, y), jnp.vdot(y, y), jnp.vdot(s, s)
 
     def added() -> tuple:
-        good = wanted & (sy > eps * jnp.sqrt(ss * yy))
+        good, sy, yy = pair.good, pair.sy, pair.yy
         here = good & (ring == slot)
         after = jnp.where(good, (slot + 1) % ring.size, slot)
         # In the new scratch place was the oldest pair, which counts no longer.

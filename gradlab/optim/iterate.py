@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .footprint import array_type
 from .method import Method, Problem
 from .result import History, Status
 
@@ -22,6 +23,11 @@ class Limits(NamedTuple):
     tols: Any
     counts: Any
     xtol: Any = None
+
+    def concrete(self) -> bool:
+        """Whether these are arrays, and no tracers."""
+        array, xtol = array_type(), self.xtol
+        return type(self.tols) is type(self.counts) is array and (xtol is None or type(xtol) is array)
 
 
 class Ran(NamedTuple):
@@ -44,25 +50,19 @@ def start(problem: Problem, method: Method, x0: jax.Array, rows: int) -> Ran:
 def solve(problem: Any, method: Method, x0: jax.Array, limits: Limits, rows: int = 0, apart: bool = False) -> Ran:
     """The carry at the end. One `lax.while_loop`, one evaluation of f a trip.
 
-    **Arguments:** `apart`: evaluate f and tell the method of it in turns of their own. XLA writes a computation into
-    each loop over an array that reads it; a branch is where it does not.
+    **Arguments:** `apart`: evaluate f in a branch, as one part of the program. XLA writes a computation into each loop
+    over an array that reads it; a branch is where it does not.
     """
-    first = start(problem, method, x0, rows)
-    if not apart:
-        return lax.while_loop(_running, lambda ran: trip(problem, method, limits, ran), first)
 
-    def evaluate(ran: Ran, f: Any, g: Any) -> tuple:
-        return ran, *problem.value_and_grad(ran.state.trial)
+    def nothing(x: Any) -> tuple:
+        return jnp.zeros((), problem.dtype), jnp.zeros_like(x)
 
-    def tell(ran: Ran, f: Any, g: Any) -> tuple:
-        return told(problem, method, limits, ran, f, g), f, g
+    def turn(ran: Ran) -> Ran:
+        trial = ran.state.trial
+        found = lax.cond(_running(ran), problem.value_and_grad, nothing, trial) if apart else None
+        return told(problem, method, limits, ran, *(found or problem.value_and_grad(trial)))
 
-    def turn(carry: tuple) -> tuple:
-        asked, *rest = carry
-        return ~asked, *lax.cond(asked, evaluate, tell, *rest)
-
-    nothing = jnp.zeros((), problem.dtype), jnp.zeros_like(x0)
-    return lax.while_loop(lambda carry: _running(carry[1]), turn, (jnp.asarray(True), first, *nothing))[1]
+    return lax.while_loop(_running, turn, start(problem, method, x0, rows))
 
 
 def _running(ran: Ran) -> Any:

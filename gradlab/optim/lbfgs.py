@@ -15,6 +15,7 @@ from .compact import add_and_apply, empty, write
 from .linesearch import Search, Wolfe, advance, begin
 from .method import RUNNING, Method, Problem, blank, once
 from .options import COUNT, Number
+from .pair import Pair, measured
 from .result import Status
 
 MEMORY, FEW = 20, 12  # pairs kept unless n is large; variables whose matrix is smaller than its pairs
@@ -28,8 +29,7 @@ class State(NamedTuple):
     **Attributes:** `xs`, `gs` (3, n): the iterate, in row `at`; in row `aside` a point met on the way that is lower,
     with its value `f_aside` (inf while there is none); and room for the next: which is which changes, and nothing is
     copied. `d` (n,): the direction; `slope`: g·d; `low` (2,): the least f and ‖g‖∞ of the iterates; `stalled`:
-    iterations in a row without progress that rounding could not make; `bends` (2,): the least s·y/s·s [f/x²] and
-    s·y/y·y [x²/f] of all pairs: on a quadratic, one over their product is at most the Hessian's condition.
+    iterations in a row without progress that rounding could not make; `bends` (2,): as of `pair.Pair`.
     """
 
     trial: Any
@@ -141,13 +141,11 @@ class LBFGS(Method):
         x, g_at = row(xs, at, problem.lanes), row(gs, at, problem.lanes)
 
         def turn(pairs: Any) -> tuple:
-            kept, d, cap = self.direction(problem, pairs, x, g_at, s, y, wolfe, restart)
+            pair = once(problem.lanes, lambda: measured(s, y, wolfe, state.bends, eps))
+            kept, d, cap = self.direction(problem, pairs, x, g_at, pair, restart)
             slope = jnp.vdot(g_at, d)
             alpha = lax.cond(first, lambda: self.first_step(problem, x, f_at, d), lambda: jnp.ones_like(f_at))
-            sy, ss, yy = jnp.vdot(s, y), jnp.vdot(s, s), jnp.vdot(y, y)
-            good = wolfe & (sy > eps * jnp.sqrt(ss * yy))
-            bends = jnp.where(good, jnp.minimum(state.bends, sy / jnp.stack([ss, yy])), state.bends)
-            return kept._replace(w=None), d, slope, begin(alpha, f_at, slope, cap), bends
+            return kept._replace(w=None), d, slope, begin(alpha, f_at, slope, cap), pair.bends
 
         def stay(pairs: Any) -> tuple:
             return pairs._replace(w=None), state.d, state.slope, search, state.bends
@@ -165,7 +163,7 @@ class LBFGS(Method):
         stalled = jnp.where(changed, jnp.where(progress, 0, state.stalled + 1), state.stalled)
 
         status = jnp.where(stalled >= self.patience, Status.PRECISION_LIMIT, RUNNING)
-        hidden = -state.slope <= noise
+        hidden = (-state.slope <= noise) | jnp.all(jnp.abs(state.d) <= 4 * eps * jnp.abs(x))
         why = jnp.where(hidden, Status.PRECISION_LIMIT, Status.LINE_SEARCH_FAILED)
         beyond, height, _ = search.hi
         why = jnp.where(jnp.isfinite(beyond) & jnp.isinf(height), Status.NONFINITE, why)
@@ -203,14 +201,12 @@ class LBFGS(Method):
         # `tell` leaves the matrix of an ended solve as it was, but for the scratch place.
         return super().still(on, new._replace(pairs=None), old._replace(pairs=None))._replace(pairs=new.pairs)
 
-    def direction(
-        self, problem: Any, pairs: Any, x: Any, g: Any, s: Any, y: Any, wanted: Any, restart: Any
-    ) -> tuple[Any, Any, Any]:
-        """(the matrix, told of the pair just written if `wanted`; the direction from x; the longest step along it)."""
+    def direction(self, problem: Any, pairs: Any, x: Any, g: Any, pair: Pair, restart: Any) -> tuple[Any, Any, Any]:
+        """(the matrix, told of the pair just written if it is good; the direction from x; its longest step)."""
         if isinstance(pairs, dense.Dense):
-            pairs, d = dense.add_and_apply(pairs, dense.KEPT, x, g, s, y, wanted, restart, problem.eps, problem.each)
+            pairs, d = dense.add_and_apply(pairs, dense.KEPT, x, g, pair, restart, problem.each)
         else:
-            pairs, d = add_and_apply(pairs, g, s, y, wanted, restart, problem.eps, problem.lanes)
+            pairs, d = add_and_apply(pairs, g, pair, restart, problem.lanes)
         return pairs, d, None
 
     def first_step(self, problem: Any, x: Any, f: Any, d: Any) -> Any:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from .lbfgs import LBFGS
 from .method import Problem
+from .pair import Pair
 
 
 class BoxPairs(NamedTuple):
@@ -45,8 +46,8 @@ class LBFGSB(LBFGS):
         order = jnp.zeros((places,), jnp.int32)
         return BoxPairs((rows, rows), square, square, order, jnp.ones((), problem.dtype), order[0])
 
-    def direction(self, problem, pairs, x, g, s, y, wanted, restart):
-        pairs = _added(pairs, s, y, wanted, restart, problem.eps)
+    def direction(self, problem, pairs, x, g, pair, restart):
+        pairs = _added(pairs, pair, restart)
         u, m = _compact(pairs)
         lower, upper, theta = problem.lower, problem.upper, pairs.theta
         cauchy, c, fixed = cauchy_point(x, g, lower, upper, theta, u, m)
@@ -72,12 +73,10 @@ class LBFGSB(LBFGS):
         return jnp.clip(x + alpha * d, problem.lower, problem.upper)
 
 
-def _added(pairs: BoxPairs, s: Any, y: Any, wanted: Any, restart: Any, eps: Any) -> BoxPairs:
-    places, slot = pairs.order.shape[0], pairs.slot
+def _added(pairs: BoxPairs, pair: Pair, restart: Any) -> BoxPairs:
+    places, slot, good = pairs.order.shape[0], pairs.slot, pair.good
     steps, changes = pairs.w
-    s_y, s_s, y_s = steps @ y, steps @ s, changes @ s
-    sy, yy, ss = s_y[slot], jnp.vdot(y, y), s_s[slot]
-    good = wanted & (sy > eps * jnp.sqrt(ss * yy))
+    s_y, s_s, y_s = steps @ pair.y, steps @ pair.s, changes @ pair.s
     here = good & (jnp.arange(places) == slot)
     after = jnp.where(good, (slot + 1) % places, slot)
     order = jnp.where(restart, 0, jnp.where(here, jnp.max(pairs.order) + 1, pairs.order))
@@ -86,7 +85,7 @@ def _added(pairs: BoxPairs, s: Any, y: Any, wanted: Any, restart: Any, eps: Any)
         jnp.where(here, s_y[:, None], jnp.where(here[:, None], y_s, pairs.sy)),
         jnp.where(here, s_s[:, None], jnp.where(here[:, None], s_s, pairs.ss)),
         jnp.where(jnp.arange(places) == after, 0, order),
-        jnp.where(good, yy / sy, pairs.theta),
+        jnp.where(good, pair.yy / pair.sy, pairs.theta),
         after,
     )
 

@@ -22,7 +22,6 @@ import numpy as np
 from ..ir.errors import ArgumentError
 from ..trace.avals import is_jax_tracer
 from ..trace.tracer import Tracer
-from .footprint import array_type
 from .iterate import Limits
 from .methods import method_named
 from .options import COUNT, Number, require
@@ -90,7 +89,7 @@ def minimize(
     if callback is not None:
         require_callback(callback, inputs)
         result = solver.stepwise(limits, box, inputs, lambda found: callback(replace(found, aux=put_aux(found.aux))))
-    elif concrete and bounds is None and all(x is None or type(x) is array_type() for x in limits):
+    elif concrete and bounds is None and limits.concrete():
         result = solver.concrete(limits, box, inputs)
     else:
         result = solver.run(limits, box, inputs, differentiate)

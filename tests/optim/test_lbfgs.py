@@ -17,8 +17,11 @@ from gradlab.optim.linesearch import Wolfe, advance, begin
 from gradlab.optim.method import at_once
 from gradlab.optim.methods import method_named
 from gradlab.optim.minimize import limits_of
+from gradlab.optim.pair import measured
 from gradlab.optim.result import Status
 from gradlab.optim.solver import solver_of
+
+NO_BENDS = jnp.full((2,), jnp.inf)
 
 
 def two_loop(pairs, gamma, g):
@@ -44,7 +47,7 @@ def test_the_compact_form_is_the_two_loop_recursion(n):
         s = rng.normal(size=n)
         y = -a @ s if k == 5 else a @ s  # one without positive curvature
         g = g + y
-        pairs, d = compact.add_and_apply(compact.write(pairs, s, y), g, s, y, True, False, 1e-16)
+        pairs, d = compact.add_and_apply(compact.write(pairs, s, y), g, measured(s, y, True, NO_BENDS, 1e-16), False)
         if k != 5:
             kept = [*kept, (s, y)][-4:]
         s, y = kept[-1]
@@ -57,9 +60,11 @@ def test_the_matrix_written_out_is_the_two_loop_recursion_on_its_pairs(each):
     n, m = 5, 4
     root = rng.normal(size=(n, n))
     a = root @ root.T + np.eye(n)
-    told = jax.jit(
-        lambda matrix, g, s, y, restart: dense.add_and_apply(matrix, m, g, g, s, y, True, restart, 1e-16, each)
-    )
+
+    @jax.jit
+    def told(matrix, g, s, y, restart):
+        return dense.add_and_apply(matrix, m, g, g, measured(s, y, True, NO_BENDS, 1e-16), restart, each)
+
     matrix, kept = dense.identity(n, np.dtype(float)), []
     for k in range(17):
         s, g = rng.normal(size=(2, n))
@@ -170,10 +175,11 @@ def test_the_loop_copies_no_history_and_evaluates_f_in_one_place():
     assert len(re.findall(rf"= {history}\S* copy\(", entry)) <= 1  # both begin as the same zeros
 
 
-@pytest.mark.parametrize("n", [2, 4, 8, 10, 12])
+@pytest.mark.parametrize("n", [2, 4, 5])
 def test_a_small_solve_is_run_by_the_thread_that_asks_for_it(n):
-    problem = problems.extended_rosenbrock(n)
-    solver, inputs, *_ = solver_of(problem.fun, problem.x0, (), method_named("lbfgs", None, False), False, 0)
+    solver, inputs, *_ = solver_of(
+        lambda x: gnp.sum(x**4), np.ones(n), (), method_named("lbfgs", None, False), False, 0
+    )
     if small.options() is None:
         pytest.skip("solves are no kernels here")
     limits = limits_of(1e-6, 0.0, 0.0, 100, 100, solver.flat.dtype)

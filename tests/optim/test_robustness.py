@@ -93,6 +93,10 @@ CASES = {
     "tiny values": Case(lambda x: 1e-150 * gnp.sum((x - 1) ** 2), [5.0, -3.0], 0.0, options={"gtol": 1e-156}),
     "huge x": Case(lambda x: gnp.sum((x / 1e20 - 1) ** 2), [0.0, 3e20], 0.0, options={"gtol": 1e-26}),
     "tiny x": Case(lambda x: gnp.sum((x / 1e-20 - 1) ** 2), [0.0, 3e-20], 0.0, ANSWERS),
+    "no finer x": Case(
+        lambda x: gnp.sum((x / 1e-20 - np.sqrt([2, 3])) ** 2), [0.0, 3e-20], 0.0,
+        (Status.PRECISION_LIMIT,), options={"gtol": 1e-99},
+    ),
     "large offset": Case(lambda x: 1e12 + gnp.sum((x - 1) ** 2), [5.0, -3.0], 1e12, ANSWERS),
     "scalar": Case(lambda x: (x - 2) ** 2 + 1, 5.0, 1.0),
     "0-d leaf": Case(lambda x: (x - 2) ** 2 + 1, np.asarray(5.0), 1.0),

@@ -116,8 +116,12 @@ def options() -> dict[str, Any] | None:
     if jax.default_backend() != "cpu" or jax.__version_info__ >= _UNTRIED:
         return None
     # Products by a library cannot stand in the call. One function is compiled by one thread: what takes half the time
-    # at this level runs as fast.
-    chosen: dict[str, Any] = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_backend_optimization_level": 1}
+    # at this level runs as fast, and looking six times for loops to be simplified finds nothing.
+    chosen: dict[str, Any] = {
+        "xla_cpu_experimental_ynn_fusion_type": "",
+        "xla_backend_optimization_level": 1,
+        "xla_disable_hlo_passes": "simplify-while-loops",
+    }
 
     def trial(x: jax.Array) -> jax.Array:
         def turn(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

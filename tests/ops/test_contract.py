@@ -58,6 +58,9 @@ def test_primitive(name):
         (A, B, ((1,), (0,)), "t0 @ t1"),
         (A, B.T, ((1,), (1,)), "t0 @ t1.T"),
         (A.T, B, ((0,), (0,)), "t0.T @ t1"),
+        (A.T, B[:, :1], ((0,), (0,)), "(t1.T @ t0).T"),  # the column is turned, not the matrix
+        (A[:1], B.T, ((1,), (1,)), "(t1 @ t0.T).T"),
+        (A.T[:, :1], B, ((0,), (0,)), "t0.T @ t1"),
         (V, B, ((0,), (0,)), "t0 @ t1"),
         (A.T, V, ((0,), (0,)), "t1 @ t0"),
         (T, V, ((1,), (0,)), "lax.dot_general"),

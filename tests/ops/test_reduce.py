@@ -224,6 +224,19 @@ def test_logsumexp_is_safe_at_infinities(name):
         assert np.isfinite(derivative(running, x)[0]).all()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("n", [32, 33, 50])  # from 33 on places are counted in floats
+def test_the_first_index_of_equals_however_long_the_axis(n, axis):
+    x = np.random.default_rng(n).integers(0, 4, (3, n)).astype(float)
+    x[1, -1] = 9.0
+    x = x if axis else x.T
+    most = x.max(axis)
+    (index,) = evaluate(stage(lambda x, y: r.index_of(x, y, axis=axis), (x, most)), (x, most))
+    assert index.dtype == np.int32 and list(index) == list(x.argmax(axis))
+    (index,) = evaluate(stage(lambda x, y: r.index_of(x, y, axis=axis), (x, most)), (x, most + np.nan))
+    assert list(index) == [n - 1] * 3
+
+
 def test_logsumexp_of_nan_is_nan_and_so_is_its_derivative():
     assert np.isnan(derivative(over(r.logsumexp, 0), np.array([1.0, np.nan]))[1])
 
